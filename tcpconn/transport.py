@@ -1,0 +1,247 @@
+"""The contract between the library and a backend: `Transport`, `LinkListener`, `Link`, `Channel` and `Sink`.
+
+A backend knows this module (and `tcpconn.errors`, `tcpconn.address`) and nothing else of tcpconn. The library finds it
+through the entry-point group `tcpconn.transports`: the entry's name is the backend's name, its value a class or function
+that, called without arguments, returns a `Transport`. A link carries bytes in order and unaltered to one peer, or
+reports that it is lost; it never reconnects by itself, never drops and never repeats. `tcpconn.testing` holds the
+test-suite of this contract for authors of further backends.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from tcpconn.address import Address
+from tcpconn.errors import BackendUnavailable, ConfigError
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Buffer",
+    "Channel",
+    "Link",
+    "LinkListener",
+    "LinkOptions",
+    "Sink",
+    "Transport",
+    "available_backends",
+    "load_transport",
+]
+
+ENTRY_POINT_GROUP = "tcpconn.transports"
+
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOptions:
+    """What a backend needs to know of the configuration.
+
+    Attributes:
+        handshake_timeout: seconds a peer may take to complete the backend's own handshake, if it has one; None is for ever.
+        send_buffer: bytes of the kernel's send buffer to ask for, or None for the system's own choice.
+        receive_buffer: the same for receiving.
+        max_links: how many peers a listener serves at once; further ones are refused.
+    """
+
+    handshake_timeout: float | None = 10.0
+    send_buffer: int | None = None
+    receive_buffer: int | None = None
+    max_links: int = 10_000
+
+
+class Sink(Protocol):
+    """Where a link puts what it receives. All calls come from the thread that is inside `Channel.read`.
+
+    A link uses either the pair `get_buffer`/`buffer_updated` (it fills the sink's buffer) or `data_received` (it has
+    received into memory of its own), not both.
+    """
+
+    def get_buffer(self) -> memoryview | bytearray:
+        """Return a non-empty writable buffer to receive into."""
+        ...
+
+    def buffer_updated(self, count: int) -> None:
+        """Say that `count` bytes were written at the beginning of the last buffer that `get_buffer` returned."""
+        ...
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Hand over bytes that the link will not change or reuse; the sink may keep them."""
+        ...
+
+    def link_lost(self, reason: Exception | None) -> None:
+        """Say, once, that nothing more will be received: None when the peer ended it in good order, else the cause."""
+        ...
+
+
+class Channel(Protocol):
+    """Something that one thread at a time reads, and that feeds the sinks of one link or of many.
+
+    A TCP link is its own channel; all links of a ZeroMQ ROUTER share one.
+    """
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable whenever `read` may have something to deliver. It may be readable for nothing."""
+        ...
+
+    def read(self, timeout: float | None) -> int:
+        """Wait up to `timeout` seconds (None: for ever, 0: not at all), deliver what has come, return how many bytes.
+
+        Delivers what one system call brings, or a bounded multiple of it, then returns; a link's loss goes to its sink
+        (`link_lost`) and is never raised. Returns 0 when nothing came in time, after `wake`, or when a link was lost.
+        Only one thread at a time calls this; the caller makes sure of it.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make a `read` that is waiting now, or else the next one, return soon. Any thread; never blocks."""
+        ...
+
+
+class Link(Protocol):
+    """A bidirectional, ordered, reliable connection to one peer: bytes in, bytes out, or lost."""
+
+    @property
+    def peer(self) -> str:
+        """The peer's address as text, for people."""
+        ...
+
+    @property
+    def channel(self) -> Channel:
+        """What to read in order to receive from this link."""
+        ...
+
+    sink: Sink
+    """Where received bytes go; the owner sets it before the first `read` and may exchange it from within a sink's call."""
+
+    def write(self, buffers: Sequence[Buffer]) -> int:
+        """Take as many bytes of `buffers`, in order, as is possible without blocking, and return how many.
+
+        The caller offers the rest again later, with other buffers behind it if it likes. The backend keeps
+        references to buffers only if they are `bytes`. One thread at a time; it may run beside `Channel.read`.
+
+        Raises:
+            OSError: the link is broken; the caller closes it.
+        """
+        ...
+
+    def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
+        """Wait until the link may be read or written, whichever is asked for, and return what is possible.
+
+        Returns (False, False) after `timeout` seconds and after `Channel.wake`. `read=True` only from the thread that
+        may call `Channel.read` now. Receives nothing itself.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the link; idempotent, any thread, never blocks. What `write` has taken is still sent if the peer lives.
+
+        A `read` waiting on this link's own channel returns; the sink hears nothing more from this link.
+        """
+        ...
+
+
+class LinkListener(Protocol):
+    """Accepts links at one address."""
+
+    @property
+    def address(self) -> Address:
+        """The bound address, with the real port if 0 was asked for."""
+        ...
+
+    @property
+    def channel(self) -> Channel | None:
+        """The channel that must be read for peers to be noticed (ZeroMQ), or None (each link has its own)."""
+        ...
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable whenever `accept` may have a link to return."""
+        ...
+
+    def accept(self) -> Link | None:
+        """Return a new link, or None when none is waiting; never blocks. The caller sets its sink before it reads.
+
+        Raises:
+            OSError: no link can be accepted at the moment (out of descriptors, for one); the listener goes on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop accepting; idempotent. Links already accepted live on until each is closed."""
+        ...
+
+
+class Transport(Protocol):
+    """One way to carry bytes between processes."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name, as in the setting `backend`."""
+        ...
+
+    def connect(self, address: Address, options: LinkOptions, timeout: float | None) -> Link:
+        """Make one attempt to reach `address`, for up to `timeout` seconds, and return the link.
+
+        A backend that cannot know yet whether anybody answers may return at once and report the failure as `link_lost`.
+
+        Raises:
+            OSError: nobody listens there, or the time has passed (`TimeoutError`).
+        """
+        ...
+
+    def listen(self, address: Address, options: LinkOptions) -> LinkListener:
+        """Bind `address`.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        ...
+
+    def adopt(self, accepted: socket.socket, options: LinkOptions) -> Link:
+        """Make a link of a connected stream socket that somebody else accepted.
+
+        Raises:
+            NotImplementedError: this backend cannot; the text says so.
+        """
+        ...
+
+
+_cache: dict[str, Transport] = {}
+
+
+def available_backends() -> list[str]:
+    """Return the names of the installed backends, sorted; being listed does not mean that their packages import."""
+    return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def load_transport(name: str) -> Transport:
+    """Find and create the backend called `name`.
+
+    Raises:
+        ConfigError: no package registers a backend of that name.
+        BackendUnavailable: the backend is registered but something that it needs cannot be imported. A backend may
+            raise it itself, with the command that installs what is missing.
+    """
+    if name in _cache:
+        return _cache[name]
+    found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
+    if not found:
+        raise ConfigError(
+            f"backend {name!r} is not installed: installed are {', '.join(available_backends()) or 'none'}; "
+            f"a package adds one by an entry point in the group {ENTRY_POINT_GROUP!r}"
+        )
+    try:
+        factory: Callable[[], Transport] = found[0].load()
+        transport = factory()
+    except BackendUnavailable:
+        raise
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend {name!r} cannot be loaded: {error}; install the package that {found[0].value!r} needs"
+        ) from error
+    _cache[name] = transport
+    return transport
