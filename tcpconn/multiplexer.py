@@ -1,0 +1,363 @@
+"""Streams over one session: opening, closing, consuming, and what the peer says about them.
+
+Sans-I/O: it knows frames and streams; it knows nothing of links, replay, threads or time. Whoever owns the session guards
+every call. `outbox.py` is its sending half, `receiver.py` feeds it what arrives.
+
+Credit works on two levels, both in bytes of DATA frames, headers included, so that no number of empty messages is free:
+per stream, so that a slow reader stops its own sender only, and over all streams of the session, which bounds memory.
+
+A stream stays in the table until each end has sent its last frame, CLOSE or reset. Whoever gets a reset and has not sent
+CLOSE yet answers with it; so both ends forget the stream at the same place in the order of frames, and a DATA frame for an
+unknown stream is always the peer's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tcpconn import frames
+from tcpconn.errors import (
+    ConnectError,
+    ConnectionClosed,
+    ConnectionLost,
+    MessageTooLarge,
+    ProtocolError,
+    TcpconnError,
+)
+from tcpconn.frames import HEADER_SIZE, Code, Hello
+from tcpconn.outbox import Outbox
+from tcpconn.stream import Assembled, Incoming, Stream
+
+__all__ = ["Multiplexer"]
+
+
+class Multiplexer:
+    """All streams of one session.
+
+    Args:
+        client: whether this end dialled; it decides the parity of stream numbers.
+        accepts: whether the peer may open streams.
+        ours: the limits that this end announced.
+        theirs: the limits that the peer announced.
+        chunk_size: bytes of a DATA frame, header included, when several streams have something to send.
+        peer: the peer's address, for error texts.
+
+    Attributes:
+        outbox: the sending half.
+        streams: what is open, by number.
+        names: this end's open ids; `peer_names`: those that the peer opened.
+        opened: streams that the peer has opened since the driver last looked.
+        woken: streams whose waiters have reason to look again.
+        unconsumed: bytes received and not yet granted anew, over all streams.
+        going_away: why no new streams may be opened, or None.
+    """
+
+    def __init__(
+        self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str
+    ) -> None:
+        self.peer = peer
+        self.ours = ours
+        self.theirs = theirs
+        self.accepts = accepts
+        self.streams: dict[int, Stream] = {}
+        self.names: dict[str | bytes, Stream] = {}
+        self.peer_names: dict[str | bytes, Stream] = {}
+        self.opened: list[Stream] = []
+        self.woken: list[Stream] = []
+        self.outbox = Outbox(theirs, chunk_size, peer, self.woken, self._forget_if_over)
+        self.unconsumed = 0
+        self.consumed = 0
+        self.going_away: str | None = None
+        self._next_number = 1 if client else 2
+        self._last_peer_number = 0
+        self._peer_opened = 0
+        self._grant_at = ours.credit // 2
+        self._session_grant_at = ours.session_credit // 4
+
+    # -- opening and closing
+
+    def open(self, name: str | bytes, metadata: Mapping[str, Any] | None = None) -> Stream:
+        """Open a stream under a logical id.
+
+        Raises:
+            ConnectError: the id is open already, the peer is going away, or it allows no more streams.
+            ValueError: the metadata is too large.
+        """
+        if self.going_away is not None:
+            raise ConnectError(f"{self.peer} takes no new connections: {self.going_away}")
+        if name in self.names:
+            raise ConnectError(
+                f"id {name!r} is open already in this process's session with {self.peer}; close that one or use another id"
+            )
+        if len(self.names) >= self.theirs.max_streams:
+            raise ConnectError(
+                f"{self.peer} allows {self.theirs.max_streams} connections on one link and they are all open; "
+                "raise max_streams there, or close some"
+            )
+        number = self._next_number
+        frame = frames.open_stream(number, name, metadata)
+        self._next_number += 2
+        stream = Stream(number, name, dict(metadata or {}), send_credit=self.theirs.credit, window=self.ours.credit)
+        self.streams[number] = stream
+        self.names[name] = stream
+        self.outbox.emit(frame)
+        return stream
+
+    def close_sending(self, stream: Stream) -> None:
+        """Say that nothing more comes from this end, after what was accepted already; receiving goes on."""
+        if stream.closing or stream.sent_end:
+            return
+        stream.closing = True
+        stream.send_failure = _failure(ConnectionClosed, f"id {stream.name!r} to {self.peer}: this end has closed it")
+        if not stream.sendq and not stream.held:
+            self.outbox.emit_close(stream)
+        self._notify(stream)
+
+    def close(self, stream: Stream) -> None:
+        """End the connection for this end: what was accepted is still sent, what arrives from now on is dropped."""
+        self.close_sending(stream)
+        if not stream.discarding:
+            stream.discarding = True
+            text = f"id {stream.name!r} to {self.peer}: this end has closed it"
+            stream.receive_failure = _failure(ConnectionClosed, text)
+            self._drop_inbox(stream)
+            self._forget_name(stream)
+            self._notify(stream)
+
+    def reset(self, stream: Stream, code: Code, text: str) -> None:
+        """End both directions at once and tell the peer why; what was not framed yet is not sent."""
+        failure = _failure(ConnectionLost, f"id {stream.name!r} to {self.peer}: {text}")
+        if not stream.sent_end:
+            stream.send_failure = failure
+            self.outbox.abandon(stream)
+        if not stream.reset_sent and not (stream.sent_end and stream.got_end):
+            stream.reset_sent = stream.sent_end = True
+            self.outbox.emit(frames.reset(stream.number, code, text))
+        if not stream.discarding:
+            stream.discarding = True
+            stream.receive_failure = failure
+            self._drop_inbox(stream)
+        self._forget_name(stream)
+        self._notify(stream)
+        self._forget_if_over(stream)
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.sent_end and stream.got_end and self.streams.pop(stream.number, None) is not None:
+            if self._is_peers(stream.number):
+                self._peer_opened -= 1
+            else:
+                self._forget_name(stream)
+
+    def _forget_name(self, stream: Stream) -> None:
+        for names in (self.names, self.peer_names):
+            if names.get(stream.name) is stream:
+                del names[stream.name]
+
+    def _is_peers(self, number: int) -> bool:
+        return number % 2 != self._next_number % 2
+
+    def was_open(self, number: int) -> bool:
+        """Whether a stream of this number is or was open."""
+        return 0 < number <= (self._last_peer_number if self._is_peers(number) else self._next_number - 2)
+
+    def _drop_inbox(self, stream: Stream) -> None:
+        cost = 0
+        for item in stream.inbox:
+            if type(item) is bytes:
+                cost += len(item) + HEADER_SIZE
+            elif type(item) is Assembled:
+                cost += item.uncredited
+            elif type(item) is Incoming:
+                cost += sum(len(chunk) + HEADER_SIZE for chunk in item.chunks)
+                item.chunks.clear()
+        stream.inbox.clear()
+        if cost:
+            self.consume(stream, cost)
+        self.credit_assembly(stream)
+
+    # -- consuming
+
+    def consume(self, stream: Stream, cost: int) -> None:
+        """Count `cost` bytes of a stream as consumed, and grant them to the peer when enough have come together."""
+        stream.consumed += cost
+        if stream.consumed >= self._grant_at and not stream.got_end:
+            self.outbox.emit(frames.credit(stream.number, stream.consumed))
+            stream.window += stream.consumed
+            stream.consumed = 0
+        self.consumed += cost
+        if self.consumed >= self._session_grant_at:
+            self.outbox.emit(frames.credit(0, self.consumed))
+            self.unconsumed -= self.consumed
+            self.consumed = 0
+
+    def take(self, stream: Stream) -> bytes | None:
+        """Take the next message out of the inbox; None when none is whole yet.
+
+        Raises:
+            MessageTooLarge: the next one is a stream that grew beyond `max_message`; it is skipped.
+            ConnectionClosed, ConnectionLost, ConnectError: the inbox is empty and nothing more will come.
+        """
+        inbox = stream.inbox
+        if not inbox:
+            if stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return None
+        item = inbox[0]
+        if type(item) is bytes:
+            data = item
+            cost = len(item) + HEADER_SIZE
+        elif type(item) is Assembled:
+            data = item.data
+            cost = item.uncredited
+        else:
+            assert isinstance(item, Incoming)
+            return self._gather(stream, item)
+        inbox.popleft()
+        stream.messages_received += 1
+        stream.bytes_received += len(data)
+        self.consume(stream, cost)
+        if not inbox:
+            self.credit_assembly(stream)
+        return data
+
+    def credit_assembly(self, stream: Stream) -> None:
+        """Grant the chunks of the message being received once nothing lies before it: it may be longer than the window."""
+        assembly = stream.assembly
+        if assembly is not None and assembly.uncredited:
+            cost, assembly.uncredited = assembly.uncredited, 0
+            self.consume(stream, cost)
+
+    def take_chunk(self, stream: Stream, item: Incoming) -> bytes | None:
+        """Take the next chunk of a message of unknown total; None when it is used up for now. The caller removes a whole one."""
+        if not item.chunks:
+            return None
+        chunk = item.chunks.popleft()
+        stream.bytes_received += len(chunk)
+        self.consume(stream, len(chunk) + HEADER_SIZE)
+        return chunk
+
+    def _gather(self, stream: Stream, item: Incoming) -> bytes | None:
+        while (chunk := self.take_chunk(stream, item)) is not None:
+            if not item.too_large:
+                item.gathered.append(chunk)
+                item.size += len(chunk)
+            if item.size > self.ours.max_message:
+                item.too_large = True
+                item.gathered.clear()
+        if not item.whole:
+            if stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return None
+        stream.inbox.popleft()
+        if not stream.inbox:
+            self.credit_assembly(stream)
+        if item.too_large:
+            raise MessageTooLarge(
+                f"id {stream.name!r} from {self.peer}: a streamed message grew beyond max_message={self.ours.max_message} bytes "
+                "and was skipped; use receive_stream(), or raise max_message"
+            )
+        stream.messages_received += 1
+        return b"".join(item.gathered)
+
+    # -- what the peer says
+
+    def peer_opened(self, number: int, body: bytes) -> None:
+        """Take an OPEN.
+
+        Raises:
+            ProtocolError: the number is not the peer's to use or was used before.
+        """
+        if not self._is_peers(number) or number <= self._last_peer_number:
+            raise ProtocolError(
+                f"{self.peer} opened stream {number} after {self._last_peer_number}: not a fresh number of its own"
+            )
+        name, metadata = frames.decode_open(body)
+        self._last_peer_number = number
+        stream = Stream(number, name, metadata, send_credit=self.theirs.credit, window=self.ours.credit)
+        self.streams[number] = stream
+        self._peer_opened += 1
+        if not self.accepts:
+            self.reset(stream, Code.REFUSED, "nobody listens for connections at this end")
+        elif self.going_away is not None:
+            self.reset(stream, Code.REFUSED, f"going away: {self.going_away}")
+        elif name in self.peer_names:
+            self.reset(stream, Code.DUPLICATE_ID, f"the id {name!r} is open already in this session")
+        elif self._peer_opened > self.ours.max_streams:
+            text = f"all {self.ours.max_streams} connections of this link (max_streams) are open"
+            self.reset(stream, Code.REFUSED, text)
+        else:
+            self.peer_names[name] = stream
+            self.opened.append(stream)
+
+    def peer_closed(self, number: int, flags: int, body: bytes) -> None:
+        """Take a CLOSE or a reset.
+
+        Raises:
+            ProtocolError: no such stream is open in that direction, or a message was under way.
+        """
+        stream = self.streams.get(number)
+        if stream is None or (stream.got_end and not flags & frames.RESET):
+            if flags & frames.RESET and self.was_open(number):
+                return
+            raise ProtocolError(f"{self.peer} closed stream {number}, which it does not have open")
+        stream.got_end = True
+        if flags & frames.RESET:
+            self._peer_reset(stream, *frames.decode_reason(body))
+        else:
+            if stream.assembly is not None or stream.incoming is not None:
+                raise ProtocolError(f"{self.peer} closed stream {number} in the middle of a message")
+            text = f"id {stream.name!r}: {self.peer} has closed it"
+            stream.receive_failure = stream.receive_failure or _failure(ConnectionClosed, text)
+        if self.peer_names.get(stream.name) is stream:
+            del self.peer_names[stream.name]
+        self._notify(stream)
+        self._forget_if_over(stream)
+
+    def _peer_reset(self, stream: Stream, code: int, text: str) -> None:
+        kind: type[TcpconnError] = ConnectionLost
+        if code == Code.CLOSED:
+            kind = ConnectionClosed
+        elif code in (Code.REFUSED, Code.DUPLICATE_ID):
+            kind = ConnectError
+        failure = _failure(kind, f"id {stream.name!r}: {self.peer} ended it: {text or Code.describe(code)}")
+        stream.receive_failure = stream.receive_failure or failure
+        if stream.assembly is not None:
+            self.credit_assembly(stream)
+            stream.assembly = None
+        stream.incoming = None
+        if not stream.sent_end:
+            stream.send_failure = failure
+            self.outbox.abandon(stream)
+            self.outbox.emit_close(stream)
+
+    def granted(self, number: int, count: int) -> None:
+        """Take a CREDIT; for a stream that has ended it means nothing any more.
+
+        Raises:
+            ProtocolError: the number was never in use, or the credit exceeds what was announced.
+        """
+        if number == 0:
+            self.outbox.granted_to_all(count)
+        elif (stream := self.streams.get(number)) is not None:
+            self.outbox.granted(stream, count)
+        elif not self.was_open(number):
+            raise ProtocolError(f"{self.peer} granted credit on stream {number}, which was never open")
+
+    def _notify(self, stream: Stream) -> None:
+        if stream.waiters:
+            self.woken.append(stream)
+
+    def fail(self, make: Callable[[Stream], Callable[[], TcpconnError]]) -> None:
+        """End every stream for good; `make` gives the error of each."""
+        for stream in self.streams.values():
+            failure = make(stream)
+            if not stream.discarding:
+                stream.send_failure = failure
+                stream.receive_failure = stream.receive_failure or failure
+            stream.sendq.clear()
+            self._notify(stream)
+
+
+def _failure(kind: type[TcpconnError], text: str) -> Callable[[], TcpconnError]:
+    return lambda: kind(text)

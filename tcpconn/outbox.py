@@ -1,0 +1,269 @@
+"""The sending half of the multiplexer: accepting messages, chunking, credit, fair scheduling, batches to write.
+
+Sans-I/O; it knows streams' sending state and frames. A frame is made only when its stream and the session both have credit
+for it. A message that fits one frame is accepted whole or not at all; a longer one is accepted whole as soon as its stream
+has nothing else under way, and cut up lazily, so that a small message of another stream never waits behind all of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from tcpconn import frames
+from tcpconn.errors import MessageTooLarge, ProtocolError
+from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, Hello
+from tcpconn.stream import Outgoing, Stream
+
+__all__ = ["BATCH_BYTES", "Outbox"]
+
+BATCH_BYTES = 64 * 1024
+"""How much is framed ahead of a write, in bytes; more would make a small message wait behind a large one."""
+
+_pack_header = frames.HEADER.pack
+_U64 = 8
+_FIRST_LAST = FIRST | LAST
+
+
+class Outbox:
+    """What one session has to send.
+
+    Args:
+        theirs: the limits that the peer announced.
+        chunk_size: bytes of a DATA frame, header included, when several streams have something to send.
+        peer: the peer's address, for error texts.
+        woken: where to put streams whose waiters have reason to look again.
+        on_end: called with a stream when its last frame has been made.
+
+    Attributes:
+        batch: buffers to write, header and body in turn, two for each frame.
+        batch_bytes, batch_frames: its size.
+        urgent: something was framed that the peer waits for; the batch should be written soon.
+        credit: bytes that the peer lets all streams together send.
+        frame_limit: longest message that travels in one frame, in bytes.
+    """
+
+    def __init__(self, theirs: Hello, chunk_size: int, peer: str, woken: list[Stream], on_end: Callable[[Stream], None]) -> None:
+        self.peer = peer
+        self.batch: list[bytes | memoryview] = []
+        self.batch_bytes = 0
+        self.batch_frames = 0
+        self.urgent = False
+        self.credit = theirs.session_credit
+        self._theirs = theirs
+        self._woken = woken
+        self._on_end = on_end
+        self._ring: deque[Stream] = deque()
+        self._starved: set[Stream] = set()
+        # A frame must fit into half a window: the receiver grants anew when half of it was consumed, not earlier.
+        half_window = theirs.credit // 2
+        self.frame_limit = min(chunk_size, theirs.max_chunk, half_window) - HEADER_SIZE - _U64
+        self._lone_limit = max(min(theirs.max_chunk, half_window // 2) - HEADER_SIZE - _U64, self.frame_limit)
+
+    def send(self, stream: Stream, payload: bytes) -> bool:
+        """Accept a message, or return False if it has to wait for credit; then nothing of it was taken.
+
+        Raises:
+            MessageTooLarge: the peer does not take a message of this length.
+            ConnectionClosed, ConnectionLost, ConnectError: the stream has ended.
+        """
+        length = len(payload)
+        cost = length + HEADER_SIZE
+        if length <= self.frame_limit:
+            if stream.send_credit < cost or stream.held or self.credit < cost or stream.send_failure is not None:
+                return self._refuse(stream, cost)
+            stream.send_credit -= cost
+            self.credit -= cost
+            stream.messages_sent += 1
+            stream.bytes_sent += length
+            if self._ring or self.batch_bytes >= BATCH_BYTES:
+                stream.sendq.append(payload)
+                self._enter_ring(stream)
+            else:
+                self.batch += (_pack_header(2, _FIRST_LAST, 0, stream.number, length), payload)
+                self.batch_bytes += cost
+                self.batch_frames += 1
+            return True
+        if length > self._theirs.max_message:
+            raise MessageTooLarge(
+                f"id {stream.name!r} to {self.peer}: a message of {length} bytes is longer than the {self._theirs.max_message} "
+                "that the peer takes (its max_message); raise it there, or use send_stream()"
+            )
+        if stream.send_failure is not None or stream.held or stream.send_credit < self.frame_limit:
+            return self._refuse(stream, 0)
+        stream.held = True
+        stream.messages_sent += 1
+        stream.bytes_sent += length
+        stream.sendq.append(Outgoing(payload))
+        self._enter_ring(stream)
+        return True
+
+    def _refuse(self, stream: Stream, cost: int) -> bool:
+        if stream.send_failure is not None:
+            raise stream.send_failure()
+        if self.credit < cost:
+            self._starved.add(stream)
+        return False
+
+    def begin_message(self, stream: Stream) -> bool:
+        """Begin a message of unknown total; False if it has to wait. Until `end_message` nothing else is sent on the stream."""
+        if stream.send_failure is not None or stream.held or not self._take_credit(stream, _U64):
+            return self._refuse(stream, HEADER_SIZE + _U64)
+        stream.held = True
+        self._emit_data(stream, FIRST, frames.U64.pack(UNKNOWN_TOTAL))
+        return True
+
+    def send_chunk(self, stream: Stream, chunk: bytes) -> bool:
+        """Send a chunk, at most `frame_limit` bytes, of the message that was begun; False if it has to wait for credit."""
+        if stream.send_failure is not None or self.batch_bytes >= BATCH_BYTES * 4 or not self._take_credit(stream, len(chunk)):
+            return self._refuse(stream, len(chunk) + HEADER_SIZE)
+        stream.bytes_sent += len(chunk)
+        self._emit_data(stream, 0, chunk)
+        return True
+
+    def end_message(self, stream: Stream) -> bool:
+        """End the message that was begun; False if it has to wait for credit."""
+        if stream.send_failure is not None or not self._take_credit(stream, 0):
+            return self._refuse(stream, HEADER_SIZE)
+        stream.messages_sent += 1
+        stream.held = False
+        self._emit_data(stream, LAST, b"")
+        self._notify(stream)
+        if stream.closing:
+            self.emit_close(stream)
+        return True
+
+    def _take_credit(self, stream: Stream, length: int) -> bool:
+        cost = length + HEADER_SIZE
+        if stream.send_credit < cost or self.credit < cost:
+            return False
+        stream.send_credit -= cost
+        self.credit -= cost
+        return True
+
+    def _emit_data(self, stream: Stream, flags: int, body: bytes | memoryview) -> None:
+        self.batch += (_pack_header(2, flags, 0, stream.number, len(body)), body)
+        self.batch_bytes += len(body) + HEADER_SIZE
+        self.batch_frames += 1
+
+    def emit(self, frame: Frame) -> None:
+        """Put a sequenced frame into the batch."""
+        self.batch += (_pack_header(frame.type, frame.flags, 0, frame.stream, len(frame.body)), frame.body)
+        self.batch_bytes += len(frame.body) + HEADER_SIZE
+        self.batch_frames += 1
+        self.urgent = True
+
+    def _enter_ring(self, stream: Stream) -> None:
+        if not stream.in_ring:
+            stream.in_ring = True
+            self._ring.append(stream)
+
+    def fill(self) -> None:
+        """Frame what waits, one chunk of each stream in turn, until the batch is large enough to be written."""
+        ring = self._ring
+        while ring and self.batch_bytes < BATCH_BYTES:
+            stream = ring.popleft()
+            if self._frame_next(stream):
+                ring.append(stream)
+            else:
+                stream.in_ring = False
+
+    def _frame_next(self, stream: Stream) -> bool:
+        sendq = stream.sendq
+        if not sendq:
+            return False
+        item = sendq[0]
+        if type(item) is bytes:
+            # Its credit was taken when it was accepted.
+            self._emit_data(stream, _FIRST_LAST, item)
+            sendq.popleft()
+        else:
+            assert isinstance(item, Outgoing)
+            if not self._frame_chunk(stream, item):
+                return False
+            if item.offset < item.total:
+                return True
+            sendq.popleft()
+            stream.held = False
+            self._notify(stream)
+        if sendq:
+            return True
+        if stream.closing and not stream.sent_end:
+            self.emit_close(stream)
+        return False
+
+    def _frame_chunk(self, stream: Stream, item: Outgoing) -> bool:
+        limit = self.frame_limit if self._ring else self._lone_limit
+        rest = item.total - item.offset
+        announced = 0 if item.started else _U64
+        # No crumbs: a chunk goes when there is credit for a whole one of the usual size.
+        least = min(rest, self.frame_limit) + announced
+        credit = min(stream.send_credit, self.credit) - HEADER_SIZE
+        if credit < least:
+            if self.credit - HEADER_SIZE < least:
+                self._starved.add(stream)
+            return False
+        size = min(rest, limit, credit - announced)
+        self._take_credit(stream, size + announced)
+        flags = LAST if size == rest else 0
+        chunk = item.view[item.offset : item.offset + size]
+        item.offset += size
+        if item.started:
+            self._emit_data(stream, flags, chunk)
+            return True
+        item.started = True
+        # The total and the first chunk are one frame in two buffers: the total rides in the header's buffer.
+        header = _pack_header(2, flags | FIRST, 0, stream.number, size + _U64) + frames.U64.pack(item.total)
+        self.batch += (header, chunk)
+        self.batch_bytes += size + HEADER_SIZE + _U64
+        self.batch_frames += 1
+        return True
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `fill` and `batch` would give something to write."""
+        return bool(self.batch or self._ring)
+
+    def emit_close(self, stream: Stream) -> None:
+        """Frame the CLOSE of a stream; nothing more is framed for it."""
+        stream.sent_end = True
+        self.emit(frames.close(stream.number))
+        self._on_end(stream)
+
+    def abandon(self, stream: Stream) -> None:
+        """Forget what a stream has waiting."""
+        stream.sendq.clear()
+        stream.held = False
+        self._notify(stream)
+
+    def granted(self, stream: Stream, count: int) -> None:
+        """Take credit for a stream.
+
+        Raises:
+            ProtocolError: the credit exceeds what the peer announced.
+        """
+        stream.send_credit += count
+        if stream.send_credit > self._theirs.credit:
+            raise ProtocolError(f"{self.peer} granted more credit on stream {stream.number} than it announced")
+        if stream.sendq:
+            self._enter_ring(stream)
+        self._notify(stream)
+
+    def granted_to_all(self, count: int) -> None:
+        """Take credit for the session as a whole.
+
+        Raises:
+            ProtocolError: the credit exceeds what the peer announced.
+        """
+        self.credit += count
+        if self.credit > self._theirs.session_credit:
+            raise ProtocolError(f"{self.peer} granted more than the session credit that it announced")
+        for stream in self._starved:
+            self._notify(stream)
+            if stream.sendq:
+                self._enter_ring(stream)
+        self._starved.clear()
+
+    def _notify(self, stream: Stream) -> None:
+        if stream.waiters:
+            self._woken.append(stream)

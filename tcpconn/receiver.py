@@ -1,0 +1,332 @@
+"""The receiving half of a session: bytes in, frames handed to the multiplexer and the session.
+
+Sans-I/O, in the shape of asyncio's `BufferedProtocol`. Small frames are received many at a time into one buffer and decoded
+in one tight loop; the body of a large frame that is not all there yet is received straight into the memory of its message.
+A frame has its effect when it is whole, never before: when the link is lost in the middle of one, the peer sends that frame
+again and nothing has to be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tcpconn import frames
+from tcpconn.errors import ProtocolError
+from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, MAX_CONTROL_BODY, UNKNOWN_TOTAL, Code, FrameType
+from tcpconn.multiplexer import Multiplexer
+from tcpconn.stream import Assembled, Assembly, Incoming, Stream
+
+__all__ = ["RECEIVE_BUFFER", "Receiver"]
+
+RECEIVE_BUFFER = 256 * 1024
+"""Size of the buffer for frames that arrive together, in bytes; larger than any control frame."""
+
+_DIRECT = 4096
+"""A body of this many bytes that is not all there is received into its own memory."""
+
+_DATA = int(FrameType.DATA)
+_WHOLE = FIRST | LAST
+_U64 = 8
+_unpack = HEADER.unpack_from
+
+
+class _Landing:
+    """A DATA frame under way: where its body goes, and what to do when it is whole."""
+
+    __slots__ = ("assembly", "chunk", "flags", "length", "stream", "view")
+
+    def __init__(self, stream: Stream, flags: int, length: int) -> None:
+        self.stream = stream
+        self.flags = flags
+        self.length = length
+        self.assembly: Assembly | None = None
+        self.chunk: Assembly | None = None
+        self.view = memoryview(b"")
+
+
+class Receiver:
+    """Decodes what one session receives.
+
+    Attributes:
+        count: sequenced frames received since the session began.
+        unacknowledged_bytes: bytes of them since the driver last acknowledged.
+    """
+
+    def __init__(self, mux: Multiplexer, on_control: Callable[[int, bytes], None]) -> None:
+        self.count = 0
+        self.unacknowledged_bytes = 0
+        self._mux = mux
+        self._on_control = on_control
+        self._buffer = bytearray(RECEIVE_BUFFER)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+        self._landing: _Landing | None = None
+        self._rest = memoryview(b"")
+
+    def get_buffer(self) -> memoryview:
+        """Return where to receive to."""
+        return self._rest if self._landing is not None else self._view[self._end :]
+
+    def buffer_updated(self, count: int) -> None:
+        """Take `count` bytes that were put into the last buffer that `get_buffer` gave.
+
+        Raises:
+            ProtocolError: the peer broke the rules.
+        """
+        if self._landing is not None:
+            self._landed(count)
+            return
+        end = self._end + count
+        # One copy of many small frames makes each slice of it a message; large ones are copied once, to where they belong.
+        small = end < HEADER_SIZE or _unpack(self._buffer, 0)[4] < _DIRECT
+        data = bytes(self._view[:end]) if small else self._view[:end]
+        position = self._decode(data, end)
+        rest = end - position
+        if position and rest:
+            self._view[:rest] = bytes(data[position:end])
+        self._end = rest
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take bytes that are in memory of their own.
+
+        Raises:
+            ProtocolError: the peer broke the rules.
+        """
+        while len(data):
+            if self._landing is None and self._end == 0:
+                data = data[self._decode(data, len(data)) :]
+                if self._landing is None:
+                    self._view[: len(data)] = data
+                    self._end = len(data)
+                    return
+            else:
+                buffer = self.get_buffer()
+                count = min(len(buffer), len(data))
+                buffer[:count] = data[:count]
+                data = data[count:]
+                self.buffer_updated(count)
+
+    def link_lost(self) -> None:
+        """Forget the frame that was under way; the peer sends it again."""
+        self._landing = None
+        self._rest = memoryview(b"")
+        # A thread may still be receiving from the lost link into the old buffer.
+        self._buffer = bytearray(RECEIVE_BUFFER)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+
+    def _decode(self, data: bytes | memoryview, end: int) -> int:
+        """Handle every frame that is whole and return where the first one begins that is not."""
+        mux = self._mux
+        streams = mux.streams
+        woken = mux.woken
+        is_view = type(data) is memoryview
+        position = 0
+        count = 0
+        unconsumed = 0
+        try:
+            while end - position >= HEADER_SIZE:
+                kind, flags, reserved, number, length = _unpack(data, position)
+                start = position + HEADER_SIZE
+                stop = start + length
+                if kind == _DATA and flags == _WHOLE and stop <= end and not reserved:
+                    stream = streams.get(number)
+                    cost = length + HEADER_SIZE
+                    if (
+                        stream is not None
+                        and stream.window >= cost
+                        and stream.assembly is None
+                        and stream.incoming is None
+                        and not stream.discarding
+                    ):
+                        stream.window -= cost
+                        unconsumed += cost
+                        body = data[start:stop]
+                        stream.inbox.append(bytes(body) if is_view else body)  # type: ignore[arg-type]
+                        if stream.waiters:
+                            woken.append(stream)
+                        count += 1
+                        position = stop
+                        continue
+                # What the frames before have changed must be seen by the slow path.
+                mux.unconsumed += unconsumed
+                unconsumed = 0
+                step = self._decode_one(data, position, end, (kind, flags, reserved, number, length))
+                if step < 0:
+                    break
+                position = step
+                if self._landing is not None:
+                    break
+        finally:
+            mux.unconsumed += unconsumed
+            self.count += count
+            self.unacknowledged_bytes += position
+        if mux.unconsumed > mux.ours.session_credit:
+            raise ProtocolError(f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed")
+        return position
+
+    def _decode_one(
+        self, data: bytes | memoryview, position: int, end: int, header: tuple[int, int, int, int, int]
+    ) -> int:
+        """Handle one frame of any kind; return where the next begins, or -1 if this one is not all there yet."""
+        kind, flags, reserved, number, length = header
+        mux = self._mux
+        start = position + HEADER_SIZE
+        stop = start + length
+        if reserved:
+            raise ProtocolError(f"{mux.peer} sent a frame header whose reserved bits are not zero: {reserved:#x}")
+        if kind == _DATA:
+            return self._data(data, start, end, (flags, number, length))
+        if length > MAX_CONTROL_BODY:
+            raise ProtocolError(f"{mux.peer} announced a frame of type {kind} with {length} bytes; {MAX_CONTROL_BODY} are allowed")
+        if stop > end:
+            return -1
+        body = bytes(data[start:stop])
+        if kind == FrameType.CREDIT:
+            if length != frames.U32.size:
+                raise ProtocolError(f"{mux.peer} sent CREDIT with {length} bytes instead of 4")
+            mux.granted(number, frames.U32.unpack(body)[0])
+        elif kind == FrameType.OPEN:
+            mux.peer_opened(number, body)
+        elif kind == FrameType.CLOSE:
+            mux.peer_closed(number, flags, body)
+        else:
+            if number:
+                raise ProtocolError(f"{mux.peer} sent a frame of type {kind} for stream {number} instead of 0")
+            self._on_control(kind, body)
+            return stop
+        self.count += 1
+        return stop
+
+    def _data(self, data: bytes | memoryview, start: int, end: int, header: tuple[int, int, int]) -> int:
+        flags, number, length = header
+        mux = self._mux
+        landing = self._prepare(flags, number, length, data[start : start + _U64])
+        if landing is None:
+            return -1
+        announced = landing.length - len(landing.view)
+        at_hand = min(length, end - start) - announced
+        if at_hand < len(landing.view) < _DIRECT and length < _DIRECT:
+            return -1
+        if at_hand:
+            landing.view[:at_hand] = data[start + announced : start + announced + at_hand]
+        if at_hand == len(landing.view):
+            self._commit(landing)
+        else:
+            self._landing = landing
+            self._rest = landing.view[at_hand:]
+        return start + announced + at_hand
+
+    def _prepare(self, flags: int, number: int, length: int, head: bytes | memoryview) -> _Landing | None:
+        """Check a DATA frame by its header and find the memory for its body; None if its total is not there yet."""
+        mux = self._mux
+        stream = mux.streams.get(number)
+        if stream is None or stream.got_end:
+            raise ProtocolError(f"{mux.peer} sent DATA on stream {number}, which it does not have open")
+        if flags & ~_WHOLE:
+            raise ProtocolError(f"{mux.peer} sent DATA with unknown flags {flags:#x}")
+        if length > mux.ours.max_chunk:
+            raise ProtocolError(f"{mux.peer} announced a chunk of {length} bytes; {mux.ours.max_chunk} are allowed")
+        if length + HEADER_SIZE > stream.window:
+            raise ProtocolError(f"{mux.peer} sent {length + HEADER_SIZE} bytes on stream {number}; its credit is {stream.window}")
+        landing = _Landing(stream, flags, length)
+        under_way = stream.assembly is not None or stream.incoming is not None
+        if stream.discarding:
+            landing.view = memoryview(bytearray(length))
+            return landing
+        if bool(flags & FIRST) == under_way:
+            what = "began a message inside another" if under_way else "continued a message that it did not begin"
+            raise ProtocolError(f"{mux.peer} {what} on stream {number}")
+        if flags & _WHOLE == FIRST:
+            if length < _U64:
+                raise ProtocolError(f"{mux.peer} began a message on stream {number} without its total")
+            if len(head) < _U64:
+                return None
+            total = frames.U64.unpack(head)[0]
+            if total == UNKNOWN_TOTAL:
+                landing.chunk = Assembly(length - _U64)
+                landing.view = landing.chunk.view
+                return landing
+            if total > mux.ours.max_message:
+                raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
+            if length - _U64 > total:
+                raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
+            landing.assembly = Assembly(total)
+            landing.view = landing.assembly.view[: length - _U64]
+        elif stream.assembly is not None:
+            landing.assembly = assembly = stream.assembly
+            if length > assembly.total - assembly.filled:
+                raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {assembly.total} bytes")
+            landing.view = assembly.view[assembly.filled : assembly.filled + length]
+        else:
+            landing.chunk = Assembly(length)
+            landing.view = landing.chunk.view
+        return landing
+
+    def _landed(self, count: int) -> None:
+        landing = self._landing
+        assert landing is not None
+        self.unacknowledged_bytes += count
+        if count < len(self._rest):
+            self._rest = self._rest[count:]
+            return
+        self._landing = None
+        self._rest = memoryview(b"")
+        self._commit(landing)
+        if self._mux.unconsumed > self._mux.ours.session_credit:
+            raise ProtocolError(f"{self._mux.peer} sent more than the session credit allows")
+
+    def _commit(self, landing: _Landing) -> None:
+        mux = self._mux
+        stream = landing.stream
+        cost = landing.length + HEADER_SIZE
+        self.count += 1
+        stream.window -= cost
+        mux.unconsumed += cost
+        landing.view.release()
+        if stream.discarding:
+            mux.consume(stream, cost)
+            mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
+            return
+        if landing.assembly is not None:
+            self._commit_known(stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing)
+        else:
+            assert landing.chunk is not None
+            self._commit_unknown(stream, landing.chunk, landing.flags, cost)
+        if stream.waiters:
+            mux.woken.append(stream)
+
+    def _commit_known(self, stream: Stream, assembly: Assembly, size: int, landing: _Landing) -> None:
+        mux = self._mux
+        assembly.filled += size
+        assembly.uncredited += landing.length + HEADER_SIZE
+        stream.assembly = assembly
+        if landing.flags & LAST:
+            if assembly.filled != assembly.total:
+                raise ProtocolError(
+                    f"{mux.peer} ended a message of {assembly.total} bytes on stream {stream.number} after {assembly.filled}"
+                )
+            stream.assembly = None
+            stream.inbox.append(Assembled(assembly.finish(), assembly.uncredited))
+        elif not stream.inbox:
+            mux.credit_assembly(stream)
+
+    def _commit_unknown(self, stream: Stream, chunk: Assembly, flags: int, cost: int) -> None:
+        data = chunk.finish()
+        if flags == _WHOLE:
+            stream.inbox.append(data)
+            return
+        incoming = stream.incoming
+        if flags & FIRST:
+            incoming = stream.incoming = Incoming()
+            stream.inbox.append(incoming)
+            self._mux.consume(stream, _U64)
+            cost -= _U64
+        assert incoming is not None
+        if data:
+            incoming.chunks.append(data)
+        else:
+            self._mux.consume(stream, cost)
+        if flags & LAST:
+            incoming.whole = True
+            stream.incoming = None

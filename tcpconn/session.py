@@ -1,0 +1,299 @@
+"""One session: acknowledgement, and replay when a new link takes the place of a lost one.
+
+Sans-I/O. It owns the multiplexer and the receiver, keeps every sequenced frame by reference until the peer has
+acknowledged it, and answers the frames that concern the session as a whole. It knows neither links nor threads nor time:
+the driver says `link_up` and `link_down`, writes what `take` gives, and feeds what it reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+
+from tcpconn import frames
+from tcpconn.errors import ConnectionClosed, ConnectionLost, ProtocolError, TcpconnError
+from tcpconn.frames import HEADER, LAST, Code, Frame, FrameType, Hello
+from tcpconn.multiplexer import Multiplexer
+from tcpconn.receiver import Receiver
+from tcpconn.stream import Stream
+
+__all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
+
+ACK_FRAMES = 1024
+"""Acknowledge at the latest after so many sequenced frames."""
+
+ACK_BYTES = 256 * 1024
+"""Acknowledge at the latest after so many bytes."""
+
+
+class Session:
+    """What two ends share across links.
+
+    Args:
+        client: whether this end dialled.
+        accepts: whether the peer may open streams.
+        ours: the HELLO of this end, for its limits; `theirs`: the peer's.
+        chunk_size: bytes of a chunk, see `Multiplexer`.
+        peer: the peer's address, for error texts.
+
+    Attributes:
+        mux: the streams.
+        linked: whether a link is there to write to.
+        acknowledged: sequenced frames that the peer has acknowledged.
+        farewell: (code, text) of the peer's GOAWAY, or None.
+        ended: why the session is over, or None.
+        stirred: something changed that concerns more than one stream; the driver clears it.
+        lost: once ended, the undelivered messages of each stream by its number.
+    """
+
+    def __init__(
+        self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str
+    ) -> None:
+        self.id = ours.session
+        self.mux = Multiplexer(
+            client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer
+        )
+        self.outbox = self.mux.outbox
+        self.receiver = Receiver(self.mux, self._on_control)
+        self.linked = False
+        self.acknowledged = 0
+        self.farewell: tuple[int, str] | None = None
+        self.ended: str | None = None
+        self.stirred = False
+        self.lost: Counter[int] = Counter()
+        self._client = client
+        self._framed = 0
+        self._log: deque[tuple[int, int, list[bytes | memoryview]]] = deque()
+        self._replay: deque[tuple[int, int, list[bytes | memoryview]]] = deque()
+        self._control: list[bytes | memoryview] = []
+        self._acked_to_peer = 0
+        self._pings = 0
+
+    # -- links
+
+    def hello(self, *, resume: bool) -> Hello:
+        """Return the HELLO that begins the next link."""
+        ours = self.mux.ours
+        return Hello(
+            session=ours.session,
+            resume=resume,
+            received=self.receiver.count,
+            max_chunk=ours.max_chunk,
+            max_message=ours.max_message,
+            max_streams=ours.max_streams,
+            credit=ours.credit,
+            session_credit=ours.session_credit,
+            capabilities=ours.capabilities,
+        )
+
+    def link_up(self, received: int) -> None:
+        """Go on over a new link on which the HELLOs have been exchanged; the peer has `received` of our frames.
+
+        Raises:
+            ProtocolError: the peer claims frames that were never sent, or has forgotten some that it acknowledged.
+        """
+        if not self.acknowledged <= received <= self._framed:
+            raise ProtocolError(
+                f"{self.mux.peer} resumes after {received} frames; between {self.acknowledged} and {self._framed} can be"
+            )
+        self._acknowledge(received)
+        self._replay = deque(self._log)
+        self._acked_to_peer = self.receiver.count
+        self.receiver.unacknowledged_bytes = 0
+        self.linked = True
+        self.stirred = True
+
+    def link_down(self) -> None:
+        """Stop writing; what is not acknowledged is kept for the next link."""
+        self.linked = False
+        self._replay.clear()
+        self._control.clear()
+        self.receiver.link_lost()
+
+    # -- reading
+
+    def get_buffer(self) -> memoryview:
+        """Return where to receive to."""
+        return self.receiver.get_buffer()
+
+    def buffer_updated(self, count: int) -> None:
+        """Take `count` bytes received into that buffer.
+
+        Raises:
+            ProtocolError: the peer broke the rules; the driver says GOAWAY (`violated`) and drops the link.
+        """
+        self.receiver.buffer_updated(count)
+        self._acknowledge_if_due()
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take bytes received elsewhere.
+
+        Raises:
+            ProtocolError: as for `buffer_updated`.
+        """
+        self.receiver.data_received(data)
+        self._acknowledge_if_due()
+
+    def _acknowledge_if_due(self) -> None:
+        receiver = self.receiver
+        if receiver.unacknowledged_bytes >= ACK_BYTES or receiver.count - self._acked_to_peer >= ACK_FRAMES:
+            self.acknowledge()
+
+    def acknowledge(self) -> bool:
+        """Put an ACK out if something was received that is not acknowledged; say whether it was."""
+        count = self.receiver.count
+        if count == self._acked_to_peer or not self.linked:
+            return False
+        self._acked_to_peer = count
+        self.receiver.unacknowledged_bytes = 0
+        self._put(frames.ack(count))
+        return True
+
+    @property
+    def owes_ack(self) -> bool:
+        """Whether something was received that is not acknowledged yet."""
+        return self.receiver.count != self._acked_to_peer
+
+    def _on_control(self, kind: int, body: bytes) -> None:
+        match kind:
+            case FrameType.ACK | FrameType.PING | FrameType.PONG:
+                if len(body) != frames.U64.size:
+                    raise ProtocolError(f"{self.mux.peer} sent a {FrameType(kind).name} of {len(body)} bytes instead of 8")
+                number = frames.U64.unpack(body)[0]
+                if kind == FrameType.ACK:
+                    self._peer_acknowledged(number)
+                elif kind == FrameType.PING:
+                    self.acknowledge()
+                    self._put(frames.pong(number))
+            case FrameType.GOAWAY:
+                self.farewell = frames.decode_reason(body)
+                code, text = self.farewell
+                self.mux.going_away = text or Code.describe(code)
+                self.stirred = True
+            case FrameType.HELLO:
+                raise ProtocolError(f"{self.mux.peer} sent a second HELLO on one link")
+            case _:
+                raise ProtocolError(f"{self.mux.peer} sent a frame of the unknown type {kind}")
+
+    def _peer_acknowledged(self, count: int) -> None:
+        if count > self._framed:
+            raise ProtocolError(f"{self.mux.peer} acknowledged {count} frames; {self._framed} were sent")
+        self._acknowledge(count)
+
+    def _acknowledge(self, count: int) -> None:
+        if count <= self.acknowledged:
+            return
+        self.acknowledged = count
+        log = self._log
+        while log and log[0][0] + log[0][1] <= count:
+            log.popleft()
+        self.stirred = True
+
+    # -- writing
+
+    def _put(self, frame: Frame) -> None:
+        self._control.append(frame.encode())
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take` would return something."""
+        return self.linked and bool(self._control or self._replay or self.outbox.has_output)
+
+    @property
+    def has_control(self) -> bool:
+        """Whether an answer waits to be written that the peer should not wait for."""
+        return bool(self._control)
+
+    def take(self) -> list[bytes | memoryview] | None:
+        """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
+        if not self.linked:
+            return None
+        control = self._control
+        if control:
+            self._control = []
+        if self._replay:
+            first, count, batch = self._replay.popleft()
+            skip = max(self.acknowledged - first, 0)
+            batch = batch[2 * skip :] if skip < count else []
+            return control + batch if control or batch else self.take()
+        outbox = self.outbox
+        outbox.fill()
+        batch = outbox.batch
+        if not batch:
+            return control or None
+        count = outbox.batch_frames
+        outbox.batch = []
+        outbox.batch_bytes = outbox.batch_frames = 0
+        outbox.urgent = False
+        self._log.append((self._framed, count, batch))
+        self._framed += count
+        return control + batch if control else batch
+
+    def ping(self) -> None:
+        """Ask the peer for an acknowledgement and a sign of life."""
+        if self.linked:
+            self._pings += 1
+            self._put(frames.ping(self._pings))
+
+    def say_goodbye(self, code: Code, text: str) -> None:
+        """Tell the peer that this end opens and takes no more streams."""
+        self.mux.going_away = self.mux.going_away or text
+        if self.linked:
+            self._put(frames.goaway(code, text))
+
+    def flush_target(self, stream: Stream) -> int | None:
+        """Return what `acknowledged` must reach for all that was sent on a stream to be there; None: not all is framed yet."""
+        if stream.sendq or (stream.closing and not stream.sent_end):
+            return None
+        return self._framed + self.outbox.batch_frames
+
+    # -- the end
+
+    def undelivered(self) -> Counter[int]:
+        """Count, for each stream, the messages that were accepted here and never acknowledged by the peer."""
+        counts: Counter[int] = Counter()
+        for first, _, batch in self._log:
+            _count_messages(counts, batch[2 * max(self.acknowledged - first, 0) :])
+        _count_messages(counts, self.outbox.batch)
+        for stream in self.mux.streams.values():
+            if stream.sendq:
+                counts[stream.number] += len(stream.sendq)
+        return counts
+
+    def end(self, text: str, *, in_order: bool = False) -> None:
+        """End the session for good: every stream learns it, with the number of messages that are lost to it.
+
+        Args:
+            text: why.
+            in_order: the peer said goodbye, so a stream without losses is closed rather than lost.
+        """
+        if self.ended is not None:
+            return
+        self.ended = text
+        self.linked = False
+        counts = self.undelivered()
+
+        def failure(stream: Stream) -> Callable[[], TcpconnError]:
+            lost = counts[stream.number]
+            where = f"id {stream.name!r} at {self.mux.peer}: {text}"
+            if in_order and not lost:
+                return lambda: ConnectionClosed(where)
+            return lambda: ConnectionLost(f"{where}; undelivered messages: {lost}", lost)
+
+        self.mux.fail(failure)
+        self.lost = counts
+        self._log.clear()
+        self._replay.clear()
+        self.stirred = True
+
+    def __repr__(self) -> str:
+        state = "ended" if self.ended is not None else "linked" if self.linked else "unlinked"
+        unacked = self._framed - self.acknowledged
+        return f"<Session {self.id.hex()[:8]} {state} streams={len(self.mux.streams)} unacked={unacked}>"
+
+
+def _count_messages(counts: Counter[int], batch: list[bytes | memoryview]) -> None:
+    for header in batch[::2]:
+        kind, flags, _, number, _ = HEADER.unpack_from(header)
+        if kind == FrameType.DATA and flags & LAST:
+            counts[number] += 1

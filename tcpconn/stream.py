@@ -1,0 +1,171 @@
+"""One logical connection as the engine sees it: its credit, its inbox, what waits to be sent, and how it ended.
+
+A `Stream` is plain state; the multiplexer changes it. It knows no frames and no other stream.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tcpconn.errors import TcpconnError
+
+__all__ = ["Assembled", "Assembly", "Incoming", "Outgoing", "Stream"]
+
+
+class Outgoing:
+    """A message of several chunks that was accepted and is being cut up as credit allows."""
+
+    __slots__ = ("offset", "started", "total", "view")
+
+    def __init__(self, payload: bytes) -> None:
+        self.view = memoryview(payload)
+        self.total = len(payload)
+        self.offset = 0
+        self.started = False
+
+
+class Assembly:
+    """A message of several chunks that is being received into its final memory.
+
+    `io.BytesIO` gives its buffer away as `bytes` without a copy once no view of it is left, so the message is received
+    into fresh memory and becomes a `bytes` for nothing: 79 µs for 1 MiB where `bytes(bytearray)` took 500 µs.
+    """
+
+    __slots__ = ("_memory", "filled", "total", "uncredited", "view")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.filled = 0
+        self.uncredited = 0
+        self._memory = io.BytesIO(bytes(total))
+        self.view = self._memory.getbuffer()
+
+    def finish(self) -> bytes:
+        """Return the message; the assembly is used up."""
+        self.view.release()
+        return self._memory.getvalue()
+
+
+class Assembled:
+    """A whole message in an inbox whose remaining cost in credit is not simply its length."""
+
+    __slots__ = ("data", "uncredited")
+
+    def __init__(self, data: bytes, uncredited: int) -> None:
+        self.data = data
+        self.uncredited = uncredited
+
+
+class Incoming:
+    """A message of unknown total in an inbox: its chunks so far, and whether more will come.
+
+    `gathered` is what `receive()` has taken out of `chunks` so far, to make one message of it in the end.
+    """
+
+    __slots__ = ("chunks", "gathered", "size", "too_large", "whole")
+
+    def __init__(self) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.whole = False
+        self.gathered: list[bytes] = []
+        self.size = 0
+        self.too_large = False
+
+
+class Stream:
+    """The engine's state of one logical connection; whoever owns the session guards it.
+
+    Attributes:
+        number: the stream's number on the wire.
+        name: the logical id.
+        metadata: what the opener said about the connection.
+        send_credit: bytes that the peer lets this end send, headers included.
+        held: a message of several chunks is being sent, so that nothing else of this stream may be framed.
+        sendq: what was accepted and is not framed yet.
+        in_ring: whether the multiplexer's ring of streams that can be framed holds this one.
+        inbox: what has been received and is not consumed yet.
+        window: bytes that the peer may still send.
+        consumed: bytes that were consumed and not yet granted anew.
+        sent_end, got_end: whether the last frame of each direction has been framed or received.
+        reset_sent: whether this end has told the peer that it takes nothing more.
+        closing: CLOSE follows as soon as `sendq` is empty.
+        discarding: the user closed the connection; what arrives is dropped and the peer is told.
+        send_failure, receive_failure: makes the error that sending or receiving raises, once the direction has ended.
+        waiters: the driver's; the engine only asks whether it is empty.
+    """
+
+    __slots__ = (
+        "assembly",
+        "bytes_received",
+        "bytes_sent",
+        "closing",
+        "consumed",
+        "discarding",
+        "got_end",
+        "held",
+        "in_ring",
+        "inbox",
+        "incoming",
+        "messages_received",
+        "messages_sent",
+        "metadata",
+        "name",
+        "number",
+        "receive_failure",
+        "reset_sent",
+        "send_credit",
+        "send_failure",
+        "sendq",
+        "sent_end",
+        "waiters",
+        "window",
+    )
+
+    def __init__(
+        self, number: int, name: str | bytes, metadata: dict[str, Any], *, send_credit: int, window: int
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.metadata = metadata
+        self.send_credit = send_credit
+        self.held = False
+        self.sendq: deque[bytes | Outgoing] = deque()
+        self.in_ring = False
+        self.inbox: deque[bytes | Assembled | Incoming] = deque()
+        self.assembly: Assembly | None = None
+        self.incoming: Incoming | None = None
+        self.window = window
+        self.consumed = 0
+        self.sent_end = False
+        self.got_end = False
+        self.closing = False
+        self.reset_sent = False
+        self.discarding = False
+        self.send_failure: Callable[[], TcpconnError] | None = None
+        self.receive_failure: Callable[[], TcpconnError] | None = None
+        self.messages_sent = 0
+        self.bytes_sent = 0
+        self.messages_received = 0
+        self.bytes_received = 0
+        self.waiters: list[Any] = []
+
+    @property
+    def readable(self) -> bool:
+        """Whether receiving would return or raise at once."""
+        inbox = self.inbox
+        if not inbox:
+            return self.receive_failure is not None
+        first = inbox[0]
+        return type(first) is not Incoming or bool(first.chunks) or first.whole or self.receive_failure is not None
+
+    def __repr__(self) -> str:
+        words = [f"Stream {self.number} id={self.name!r}"]
+        if self.inbox:
+            words.append(f"inbox={len(self.inbox)}")
+        if self.sendq:
+            words.append(f"sendq={len(self.sendq)}")
+        words += [word for word in ("held", "closing", "discarding", "sent_end", "got_end") if getattr(self, word)]
+        return f"<{' '.join(words)}>"
