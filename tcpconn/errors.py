@@ -38,7 +38,15 @@ class ConnectError(TcpconnError, ConnectionError):
 
 
 class HandshakeError(ConnectError):
-    """The peer answered, but not as tcpconn of this protocol version does."""
+    """The peer answered, but not as tcpconn of this protocol version does, or it refused the link.
+
+    Attributes:
+        code: the number of the peer's reason if it gave one (its GOAWAY), else None.
+    """
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class AuthenticationError(HandshakeError):

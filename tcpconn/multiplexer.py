@@ -53,9 +53,7 @@ class Multiplexer:
         going_away: why no new streams may be opened, or None.
     """
 
-    def __init__(
-        self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str
-    ) -> None:
+    def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
         self.peer = peer
         self.ours = ours
         self.theirs = theirs
@@ -228,36 +226,66 @@ class Multiplexer:
             cost, assembly.uncredited = assembly.uncredited, 0
             self.consume(stream, cost)
 
-    def take_chunk(self, stream: Stream, item: Incoming) -> bytes | None:
-        """Take the next chunk of a message of unknown total; None when it is used up for now. The caller removes a whole one."""
+    def put_back(self, stream: Stream, message: bytes) -> None:
+        """Put a message that was taken back to the head of the inbox."""
+        stream.inbox.appendleft(Assembled(message, 0))
+        stream.messages_received -= 1
+        stream.bytes_received -= len(message)
+        self._notify(stream)
+
+    def take_piece(self, stream: Stream) -> tuple[bytes, bool] | None:
+        """Take the next chunk of a streamed message, or all of another, and whether it is the last; None if none is there.
+
+        Raises:
+            ConnectionClosed, ConnectionLost, ConnectError: nothing more will come.
+        """
+        item = stream.inbox[0] if stream.inbox else None
+        if not isinstance(item, Incoming):
+            message = self.take(stream)
+            return None if message is None else (message, True)
+        if item.gathered:
+            chunk = b"".join(item.gathered)
+            item.gathered.clear()
+        else:
+            chunk = self._take_chunk(stream, item)
+        if item.chunks or not item.whole:
+            if not chunk and stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return (chunk, False) if chunk else None
+        self._finish_incoming(stream)
+        return chunk, True
+
+    def _take_chunk(self, stream: Stream, item: Incoming) -> bytes:
         if not item.chunks:
-            return None
+            return b""
         chunk = item.chunks.popleft()
         stream.bytes_received += len(chunk)
         self.consume(stream, len(chunk) + HEADER_SIZE)
         return chunk
 
+    def _finish_incoming(self, stream: Stream) -> None:
+        stream.inbox.popleft()
+        stream.messages_received += 1
+        if not stream.inbox:
+            self.credit_assembly(stream)
+
     def _gather(self, stream: Stream, item: Incoming) -> bytes | None:
-        while (chunk := self.take_chunk(stream, item)) is not None:
-            if not item.too_large:
+        while chunk := self._take_chunk(stream, item):
+            item.size += len(chunk)
+            if item.size <= self.ours.max_message:
                 item.gathered.append(chunk)
-                item.size += len(chunk)
-            if item.size > self.ours.max_message:
-                item.too_large = True
+            else:
                 item.gathered.clear()
         if not item.whole:
             if stream.receive_failure is not None:
                 raise stream.receive_failure()
             return None
-        stream.inbox.popleft()
-        if not stream.inbox:
-            self.credit_assembly(stream)
-        if item.too_large:
+        self._finish_incoming(stream)
+        if item.size > self.ours.max_message:
             raise MessageTooLarge(
                 f"id {stream.name!r} from {self.peer}: a streamed message grew beyond max_message={self.ours.max_message} bytes "
                 "and was skipped; use receive_stream(), or raise max_message"
             )
-        stream.messages_received += 1
         return b"".join(item.gathered)
 
     # -- what the peer says

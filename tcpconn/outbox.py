@@ -43,7 +43,9 @@ class Outbox:
         frame_limit: longest message that travels in one frame, in bytes.
     """
 
-    def __init__(self, theirs: Hello, chunk_size: int, peer: str, woken: list[Stream], on_end: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, theirs: Hello, chunk_size: int, peer: str, woken: list[Stream], on_end: Callable[[Stream], None]
+    ) -> None:
         self.peer = peer
         self.batch: list[bytes | memoryview] = []
         self.batch_bytes = 0
@@ -98,6 +100,21 @@ class Outbox:
         self._enter_ring(stream)
         return True
 
+    def may_send(self, stream: Stream, length: int) -> bool:
+        """Whether `send` of a message of `length` bytes would accept it now, or raise."""
+        if stream.send_failure is not None:
+            return True
+        if length > self.frame_limit:
+            return not stream.held and stream.send_credit >= self.frame_limit
+        return not stream.held and self.may_step(stream, length)
+
+    def may_step(self, stream: Stream, length: int) -> bool:
+        """Whether there is credit for a chunk of `length` bytes, or sending would raise."""
+        if stream.send_failure is not None:
+            return True
+        cost = length + HEADER_SIZE
+        return stream.send_credit >= cost and self.credit >= cost
+
     def _refuse(self, stream: Stream, cost: int) -> bool:
         if stream.send_failure is not None:
             raise stream.send_failure()
@@ -115,7 +132,7 @@ class Outbox:
 
     def send_chunk(self, stream: Stream, chunk: bytes) -> bool:
         """Send a chunk, at most `frame_limit` bytes, of the message that was begun; False if it has to wait for credit."""
-        if stream.send_failure is not None or self.batch_bytes >= BATCH_BYTES * 4 or not self._take_credit(stream, len(chunk)):
+        if stream.send_failure is not None or not self._take_credit(stream, len(chunk)):
             return self._refuse(stream, len(chunk) + HEADER_SIZE)
         stream.bytes_sent += len(chunk)
         self._emit_data(stream, 0, chunk)
@@ -195,29 +212,35 @@ class Outbox:
     def _frame_chunk(self, stream: Stream, item: Outgoing) -> bool:
         limit = self.frame_limit if self._ring else self._lone_limit
         rest = item.total - item.offset
-        announced = 0 if item.started else _U64
         # No crumbs: a chunk goes when there is credit for a whole one of the usual size.
-        least = min(rest, self.frame_limit) + announced
+        least = min(rest, self.frame_limit) + _U64
         credit = min(stream.send_credit, self.credit) - HEADER_SIZE
         if credit < least:
             if self.credit - HEADER_SIZE < least:
                 self._starved.add(stream)
             return False
-        size = min(rest, limit, credit - announced)
-        self._take_credit(stream, size + announced)
-        flags = LAST if size == rest else 0
+        size = min(rest, limit, credit - _U64)
+        last = size == rest
         chunk = item.view[item.offset : item.offset + size]
         item.offset += size
-        if item.started:
-            self._emit_data(stream, flags, chunk)
+        if item.started or last:
+            self._take_credit(stream, size)
+            self._emit_data(stream, (0 if item.started else FIRST) | (LAST if last else 0), chunk)
+            item.started = True
             return True
         item.started = True
+        self._take_credit(stream, size + _U64)
         # The total and the first chunk are one frame in two buffers: the total rides in the header's buffer.
-        header = _pack_header(2, flags | FIRST, 0, stream.number, size + _U64) + frames.U64.pack(item.total)
+        header = _pack_header(2, FIRST, 0, stream.number, size + _U64) + frames.U64.pack(item.total)
         self.batch += (header, chunk)
         self.batch_bytes += size + HEADER_SIZE + _U64
         self.batch_frames += 1
         return True
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether a stream waits for its turn to be framed."""
+        return bool(self._ring)
 
     @property
     def has_output(self) -> bool:

@@ -162,7 +162,9 @@ class Receiver:
             self.count += count
             self.unacknowledged_bytes += position
         if mux.unconsumed > mux.ours.session_credit:
-            raise ProtocolError(f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed")
+            raise ProtocolError(
+                f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed"
+            )
         return position
 
     def _decode_one(
@@ -178,7 +180,9 @@ class Receiver:
         if kind == _DATA:
             return self._data(data, start, end, (flags, number, length))
         if length > MAX_CONTROL_BODY:
-            raise ProtocolError(f"{mux.peer} announced a frame of type {kind} with {length} bytes; {MAX_CONTROL_BODY} are allowed")
+            raise ProtocolError(
+                f"{mux.peer} announced a frame of type {kind} with {length} bytes; {MAX_CONTROL_BODY} are allowed"
+            )
         if stop > end:
             return -1
         body = bytes(data[start:stop])
@@ -200,7 +204,6 @@ class Receiver:
 
     def _data(self, data: bytes | memoryview, start: int, end: int, header: tuple[int, int, int]) -> int:
         flags, number, length = header
-        mux = self._mux
         landing = self._prepare(flags, number, length, data[start : start + _U64])
         if landing is None:
             return -1
@@ -228,7 +231,9 @@ class Receiver:
         if length > mux.ours.max_chunk:
             raise ProtocolError(f"{mux.peer} announced a chunk of {length} bytes; {mux.ours.max_chunk} are allowed")
         if length + HEADER_SIZE > stream.window:
-            raise ProtocolError(f"{mux.peer} sent {length + HEADER_SIZE} bytes on stream {number}; its credit is {stream.window}")
+            raise ProtocolError(
+                f"{mux.peer} sent {length + HEADER_SIZE} bytes on stream {number}; its credit is {stream.window}"
+            )
         landing = _Landing(stream, flags, length)
         under_way = stream.assembly is not None or stream.incoming is not None
         if stream.discarding:
@@ -248,7 +253,9 @@ class Receiver:
                 landing.view = landing.chunk.view
                 return landing
             if total > mux.ours.max_message:
-                raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
+                raise ProtocolError(
+                    f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed"
+                )
             if length - _U64 > total:
                 raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
             landing.assembly = Assembly(total)
@@ -289,7 +296,9 @@ class Receiver:
             mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
             return
         if landing.assembly is not None:
-            self._commit_known(stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing)
+            self._commit_known(
+                stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing
+            )
         else:
             assert landing.chunk is not None
             self._commit_unknown(stream, landing.chunk, landing.flags, cost)

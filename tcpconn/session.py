@@ -46,9 +46,7 @@ class Session:
         lost: once ended, the undelivered messages of each stream by its number.
     """
 
-    def __init__(
-        self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str
-    ) -> None:
+    def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
         self.id = ours.session
         self.mux = Multiplexer(
             client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer
@@ -158,7 +156,9 @@ class Session:
         match kind:
             case FrameType.ACK | FrameType.PING | FrameType.PONG:
                 if len(body) != frames.U64.size:
-                    raise ProtocolError(f"{self.mux.peer} sent a {FrameType(kind).name} of {len(body)} bytes instead of 8")
+                    raise ProtocolError(
+                        f"{self.mux.peer} sent a {FrameType(kind).name} of {len(body)} bytes instead of 8"
+                    )
                 number = frames.U64.unpack(body)[0]
                 if kind == FrameType.ACK:
                     self._peer_acknowledged(number)
@@ -200,9 +200,16 @@ class Session:
         return self.linked and bool(self._control or self._replay or self.outbox.has_output)
 
     @property
-    def has_control(self) -> bool:
-        """Whether an answer waits to be written that the peer should not wait for."""
-        return bool(self._control)
+    def has_urgent_output(self) -> bool:
+        """Whether something waits to be written that the peer should not wait for."""
+        return bool(self._control) or self.outbox.urgent or self.outbox.backlogged
+
+    @property
+    def settled(self) -> bool:
+        """Whether the peer has acknowledged everything that was accepted here."""
+        if self.acknowledged != self._framed or self.outbox.has_output:
+            return False
+        return not any(stream.sendq for stream in self.mux.streams.values())
 
     def take(self) -> list[bytes | memoryview] | None:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""

@@ -65,14 +65,13 @@ class Incoming:
     `gathered` is what `receive()` has taken out of `chunks` so far, to make one message of it in the end.
     """
 
-    __slots__ = ("chunks", "gathered", "size", "too_large", "whole")
+    __slots__ = ("chunks", "gathered", "size", "whole")
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
         self.whole = False
         self.gathered: list[bytes] = []
         self.size = 0
-        self.too_large = False
 
 
 class Stream:

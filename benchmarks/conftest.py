@@ -1,0 +1,76 @@
+"""Servers for the benchmarks: each in a process of its own, started when first asked for and ended with the run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import tcpconn
+from tcpconn_bench.processes import WorkerProcess, gather
+from tcpconn_bench.serving import Connect, Serve, serve
+from tcpconn_bench.subjects import FLOORS, Endpoint, find
+
+TIMEOUT = 30.0
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Serve]:
+    """Return a function from the names of a subject and a service to the address of a server."""
+    addresses: dict[tuple[str, str], str] = {}
+    with ExitStack() as stack:
+
+        def start(subject: str, service: str) -> str:
+            if (subject, service) not in addresses:
+                if subject == "memory":
+                    address = _serve_in_a_thread(service, stack)
+                else:
+                    worker = WorkerProcess("server", subject)
+                    stack.callback(worker.end)
+                    worker.tell(do="serve", service=service, threads=subject not in FLOORS.values())
+                    address = gather([worker], TIMEOUT)[0]["address"]
+                addresses[subject, service] = address
+            return addresses[subject, service]
+
+        yield start
+
+
+def _serve_in_a_thread(service: str, stack: ExitStack) -> str:
+    """The memory backend reaches no other process."""
+    listener = find("memory").listen()
+    stack.callback(listener.close)
+    threading.Thread(target=serve, args=(listener, service), kwargs={"threads": True}, daemon=True).start()
+    return listener.address
+
+
+@pytest.fixture
+def connect(server: Serve) -> Iterator[Connect]:
+    """Return a function from the names of a subject and a service to a connection, closed after the test."""
+    with ExitStack() as stack:
+
+        def open_one(subject: str, service: str) -> Endpoint:
+            _skip_unless_available(subject)
+            endpoint = find(subject).connect(server(subject, service))
+            stack.callback(endpoint.close)
+            return endpoint
+
+        yield open_one
+
+
+def _skip_unless_available(name: str) -> None:
+    if name == "memory":
+        return
+    reason = find(name).unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=["tcp", "zmq", "memory"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend of the library."""
+    name: str = request.param
+    if name not in tcpconn.available_backends():
+        pytest.skip(f"backend {name!r} is not installed")
+    _skip_unless_available(name)
+    return name

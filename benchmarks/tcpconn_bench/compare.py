@@ -1,0 +1,176 @@
+"""`tcpconn compare`: the backends and what they are built on, side by side, on one's own machine and messages.
+
+`add_arguments` needs nothing beyond the standard library, so that the command line can always show its help; everything
+else is imported by `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tcpconn_bench.runner import Options
+
+__all__ = ["add_arguments", "run"]
+
+OK = 0
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+_DEFAULTS = {
+    "rounds": 7,
+    "warmup": 1,
+    "round_trips": 5_000,
+    "stream_messages": 200_000,
+    "round_bytes": 128 * 1024 * 1024,
+}
+_QUICK = {"rounds": 3, "warmup": 1, "round_trips": 500, "stream_messages": 20_000, "round_bytes": 16 * 1024 * 1024}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options to `parser`."""
+    parser.description = (
+        "Measure round trips and one-way streams of each backend, and of what it is built on, between two processes of "
+        "this machine: the same messages for all, in turn, every message verified."
+    )
+    parser.epilog = (
+        "Exit code: 0, 1 if a message did not arrive as sent or a backend failed, 2 for wrong usage, 130 after Ctrl-C."
+    )
+    parser.add_argument(
+        "--backends", default="tcp,zmq", metavar="NAME,...", help="the backends to compare (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--messages",
+        metavar="FILE_OR_DIR",
+        help="your own messages: a JSON Lines file, a file of msgpack objects, or a directory with a file for each "
+        "(default: a small corpus of API requests and responses that comes with the package)",
+    )
+    parser.add_argument(
+        "--format",
+        default="auto",
+        choices=("auto", "jsonl", "lines", "msgpack", "directory"),
+        help="what --messages holds (default: by its name, or else its content)",
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, metavar="N", help=f"measured rounds (default: {_DEFAULTS['rounds']})"
+    )
+    parser.add_argument(
+        "--warmup",
+        type=_natural,
+        metavar="N",
+        help=f"rounds before them that do not count (default: {_DEFAULTS['warmup']})",
+    )
+    parser.add_argument(
+        "--round-trips", type=_positive, metavar="N", help=f"round trips a round (default: {_DEFAULTS['round_trips']})"
+    )
+    parser.add_argument(
+        "--stream-messages",
+        type=_positive,
+        metavar="N",
+        help=f"streamed messages a round (default: {_DEFAULTS['stream_messages']})",
+    )
+    parser.add_argument(
+        "--round-bytes",
+        type=_positive,
+        metavar="BYTES",
+        help=f"fewer of either if they come to more bytes than this (default: {_DEFAULTS['round_bytes']})",
+    )
+    parser.add_argument("--quick", action="store_true", help="small defaults for all of these: some seconds in all")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="give a backend up that takes longer for any one step (default: %(default)g)",
+    )
+    parser.add_argument("--no-floors", action="store_true", help="leave out plain sockets and plain pyzmq")
+    parser.add_argument(
+        "--subject",
+        action="append",
+        default=[],
+        metavar="MODULE:NAME",
+        help="measure this too: a tcpconn_bench.subjects.Subject that can be imported here; may be repeated",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry the command out and return its exit code."""
+    try:
+        from rich.console import Console
+
+        from tcpconn_bench.messages import MessagesError, load
+        from tcpconn_bench.report import print_tables
+        from tcpconn_bench.runner import UsageError, compare
+    except ModuleNotFoundError as error:
+        return _complain(f"{error}; install what the comparison needs with: pip install 'tcpconn[bench]'", USAGE)
+    if args.json is not None and not args.json.absolute().parent.is_dir():
+        return _complain(f"cannot write {args.json}: there is no directory {args.json.parent}", USAGE)
+    try:
+        messages = load(args.messages, format=args.format)
+    except MessagesError as error:
+        return _complain(str(error), USAGE)
+    try:
+        result = compare(messages, _options(args))
+    except UsageError as error:
+        return _complain(str(error), USAGE)
+    except KeyboardInterrupt:
+        return _complain("interrupted: all processes are ended, nothing was written", INTERRUPTED)
+    print_tables(result, Console())
+    if args.json is not None:
+        try:
+            args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            return _complain(f"cannot write {args.json}: {error.strerror}", FAILED)
+    if not result["subjects"]:
+        return _complain("nothing could be measured", FAILED)
+    return FAILED if any(one["failures"] or one["error"] for one in result["subjects"].values()) else OK
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from tcpconn_bench.runner import Options
+
+    sizes = {
+        name: default if getattr(args, name) is None else getattr(args, name)
+        for name, default in (_QUICK if args.quick else _DEFAULTS).items()
+    }
+    return Options(
+        backends=tuple(name.strip() for name in args.backends.split(",") if name.strip()),
+        subjects=tuple(args.subject),
+        floors=not args.no_floors,
+        timeout=args.timeout,
+        command_line=shlex.join(["tcpconn", *sys.argv[1:]]),
+        **sizes,
+    )
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"tcpconn compare: {text}", file=sys.stderr)
+    return code
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return number

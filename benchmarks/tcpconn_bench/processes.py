@@ -1,0 +1,201 @@
+"""The processes of the subjects, from the side that starts them: every wait has a deadline, every process is ended.
+
+Knows `worker.py`'s commands; knows nothing of what is measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+__all__ = ["Pair", "SubjectFailed", "WorkerProcess", "gather"]
+
+_GRACE = 2.0
+_SHOWN_LINES = 15
+
+
+class SubjectFailed(Exception):
+    """A subject's process reported an error, ended, or did not answer in time; the text is for the user."""
+
+
+class WorkerProcess:
+    """One child process, in a session of its own: Ctrl-C reaches the comparison alone, which then ends the process."""
+
+    def __init__(self, side: str, subject: str, messages: Path | None = None) -> None:
+        self.side = side
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        # The child finds the same packages as this process, whether they are installed or on a path set by hand.
+        path = os.pathsep.join(part for part in sys.path if part)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tcpconn_bench.worker", subject, *([] if messages is None else [str(messages)])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._commands = self._process.stdin
+        self._answers = self._process.stdout
+        self._read = b""
+
+    @property
+    def pid(self) -> int:
+        """The process' id."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """The descriptor on which answers arrive."""
+        return self._answers.fileno()
+
+    def tell(self, **command: Any) -> None:
+        """Give the process a command.
+
+        Raises:
+            SubjectFailed: it has ended.
+        """
+        try:
+            self._commands.write(json.dumps(command).encode() + b"\n")
+            self._commands.flush()
+        except OSError as error:
+            raise self._failed("ended unexpectedly") from error
+
+    def read_answer(self) -> dict[str, Any] | None:
+        """Read what has arrived and return an answer if it is complete. Call it when `fileno()` is readable.
+
+        Raises:
+            SubjectFailed: the process has ended, or the answer is an error.
+        """
+        data = os.read(self.fileno(), 65536)
+        if not data:
+            raise self._failed("ended unexpectedly")
+        self._read += data
+        line, newline, rest = self._read.partition(b"\n")
+        if not newline:
+            return None
+        self._read = rest
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise self._failed(f"failed: {answer['error']}")
+        return answer
+
+    def _failed(self, what: str) -> SubjectFailed:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE)
+        code = self._process.poll()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()[-_SHOWN_LINES:]
+        ended = "" if not code else f" (exit code {code})"
+        return SubjectFailed("\n  ".join([f"the {self.side}'s process {what}{ended}", *lines]))
+
+    def end(self) -> None:
+        """End the process; idempotent. It goes by itself when its input ends, or else is killed."""
+        with contextlib.suppress(OSError):
+            self._commands.close()
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._answers.close()
+        self._errors.close()
+
+
+def gather(workers: Iterable[WorkerProcess], timeout: float) -> list[dict[str, Any]]:
+    """Wait until each worker has answered once and return the answers in the workers' order.
+
+    Raises:
+        SubjectFailed: one of them fails, or has not answered after `timeout` seconds.
+    """
+    workers = list(workers)
+    answers: dict[WorkerProcess, dict[str, Any]] = {}
+    deadline = monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for worker in workers:
+            selector.register(worker, selectors.EVENT_READ, worker)
+        while len(answers) < len(workers):
+            ready = selector.select(max(0.0, deadline - monotonic()))
+            if not ready:
+                missing = " and ".join(f"the {worker.side}'s process" for worker in workers if worker not in answers)
+                raise SubjectFailed(f"{missing} did not answer within {timeout:g} s")
+            for key, _ in ready:
+                worker = key.data
+                answer = worker.read_answer()
+                if answer is not None:
+                    answers[worker] = answer
+                    selector.unregister(worker)
+    return [answers[worker] for worker in workers]
+
+
+class Pair:
+    """The two processes of one subject and the connection between them; used as a context manager by one thread.
+
+    Attributes:
+        settings: what the subject's server process said of its settings.
+    """
+
+    def __init__(self, subject: str, messages: Path, timeout: float) -> None:
+        self._timeout = timeout
+        self.settings: dict[str, Any] = {}
+        self.server = WorkerProcess("server", subject, messages)
+        try:
+            self.client = WorkerProcess("client", subject, messages)
+        except BaseException:
+            self.server.end()
+            raise
+
+    def __enter__(self) -> Pair:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.end()
+
+    def connect(self) -> None:
+        """Connect the client to the server.
+
+        Raises:
+            SubjectFailed: it cannot be done.
+        """
+        self.server.tell(do="listen")
+        (listening,) = gather([self.server], self._timeout)
+        self.settings = listening["settings"]
+        self.server.tell(do="accept")
+        self.client.tell(do="connect", address=listening["address"])
+        gather([self.server, self.client], self._timeout)
+
+    def measure(self, workload: str, start: int, count: int) -> dict[str, dict[str, Any]]:
+        """Let both sides do a workload with `count` messages from index `start` on; return what each measured.
+
+        Raises:
+            SubjectFailed: a side fails or takes longer than the pair's timeout.
+        """
+        task = {"do": "work", "workload": workload, "start": start, "count": count}
+        self.server.tell(side="server", **task)
+        gather([self.server], self._timeout)
+        self.client.tell(side="client", **task)
+        client, server = gather([self.client, self.server], self._timeout)
+        return {"client": client, "server": server}
+
+    def close(self) -> None:
+        """Close the connection in good order, before `end`.
+
+        Raises:
+            SubjectFailed: a side fails or takes longer than the pair's timeout.
+        """
+        for worker in (self.client, self.server):
+            worker.tell(do="close")
+        gather([self.client, self.server], self._timeout)
+
+    def end(self) -> None:
+        """End both processes."""
+        self.client.end()
+        self.server.end()

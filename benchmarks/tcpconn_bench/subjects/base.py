@@ -1,0 +1,96 @@
+"""What a comparison asks of a subject: listen in one process, connect in another, then send and receive.
+
+A subject is anything that carries whole messages between two processes: a backend of tcpconn, or a floor that it is
+held to. Subjects know nothing of workloads, of each other, or of how they are measured. A subject that is not one of
+ours is named to the comparison as `module:name`; the name must be a `Subject`, or a class or function that returns one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+__all__ = ["Endpoint", "Listener", "Message", "Subject"]
+
+Message = bytes | bytearray | memoryview
+"""What `receive` returns; it need only compare equal to the bytes that were sent."""
+
+
+class Endpoint(Protocol):
+    """One end of one connection, used by one thread, blocking.
+
+    A fault is an exception of any kind; the comparison then drops the subject and reports it. Nothing here takes a
+    timeout: the comparison ends the processes of a subject that does not get on.
+    """
+
+    def send(self, message: bytes, /) -> object:
+        """Send one message, so that it goes out without any further call."""
+        ...
+
+    def receive(self) -> Message:
+        """Wait for the next message and return it."""
+        ...
+
+    def send_many(self, messages: Sequence[bytes], /) -> object:
+        """Send messages in the quickest way there is; they may still be on their way out when this returns."""
+        ...
+
+    def receive_many(self, count: int, /) -> Sequence[Message]:
+        """Wait for exactly `count` messages and return them in the quickest way there is."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection in good order."""
+        ...
+
+
+class Listener(Protocol):
+    """The server's side before there is a connection."""
+
+    @property
+    def address(self) -> str:
+        """What the client process has to be given."""
+        ...
+
+    def accept(self) -> Endpoint:
+        """Wait for the next connection."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+class Subject(Protocol):
+    """Something to compare."""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and results."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """What it is: 'backend' for one of tcpconn, 'floor' for what a backend is held to, 'peer' for another."""
+        ...
+
+    @property
+    def floor(self) -> str | None:
+        """The name of the subject that it is set in proportion to, or None."""
+        ...
+
+    def unavailable(self) -> str | None:
+        """Return why it cannot be measured here (a package is missing), or None."""
+        ...
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings in force in this process, for the result file; nothing secret."""
+        ...
+
+    def listen(self) -> Listener:
+        """Listen on an address that is free."""
+        ...
+
+    def connect(self, address: str, /) -> Endpoint:
+        """Connect to a listener's address."""
+        ...

@@ -1,0 +1,85 @@
+"""The subjects that the comparison is about: tcpconn on each of its backends, with the configuration in force here.
+
+Only the backend is set; everything else comes from where a user's own program would take it: `TCPCONN_*` variables,
+the file that `TCPCONN_CONFIG` names or `./tcpconn.toml`, the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tcpconn
+from tcpconn.transport import load_transport
+
+from tcpconn_bench.subjects.base import Message
+
+__all__ = ["Tcpconn"]
+
+
+class _Endpoint:
+    """A logical connection; its own methods are what the comparison calls, with nothing in between."""
+
+    def __init__(self, connection: tcpconn.Connection) -> None:
+        self._connection = connection
+        self.send = connection.send
+        self.receive = connection.receive
+        self.send_many = connection.send_many
+        self.close = connection.close
+
+    def receive_many(self, count: int) -> Sequence[Message]:
+        receive_many = self._connection.receive_many
+        found = receive_many(count)
+        while len(found) < count:
+            found += receive_many(count - len(found))
+        return found
+
+
+class _Listener:
+    """A listener on the loopback interface."""
+
+    def __init__(self, backend: str) -> None:
+        self._listener = tcpconn.listen("127.0.0.1:0", backend=backend)
+
+    @property
+    def address(self) -> str:
+        return str(self._listener.address)
+
+    def accept(self) -> _Endpoint:
+        return _Endpoint(next(iter(self._listener)))
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+class Tcpconn:
+    """The subject; see the module's text."""
+
+    role = "backend"
+
+    def __init__(self, backend: str, floor: str | None) -> None:
+        self.name = backend
+        self.floor = floor
+
+    def unavailable(self) -> str | None:
+        """Return the reason, if the backend's package is missing or it cannot join two processes.
+
+        Raises:
+            tcpconn.ConfigError: no backend of this name is installed.
+        """
+        if self.name == "memory":
+            return "it carries messages within one process, and the comparison is between two"
+        try:
+            load_transport(self.name)
+        except tcpconn.BackendUnavailable as error:
+            return str(error)
+        return None
+
+    def settings(self) -> Mapping[str, Any]:
+        return {}
+
+    def listen(self) -> _Listener:
+        return _Listener(self.name)
+
+    def connect(self, address: str) -> _Endpoint:
+        return _Endpoint(tcpconn.connect(address, backend=self.name))

@@ -1,0 +1,135 @@
+"""One process of a subject: `python -m tcpconn_bench.worker SUBJECT [MESSAGES]`, told what to do line by line.
+
+Commands come as JSON on standard input and each is answered by a line of JSON on standard output (`processes.py` is the
+other side). The process ends when its standard input does, whatever it is doing: so it cannot outlive the comparison,
+even if that is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from time import process_time
+from typing import Any
+
+from tcpconn_bench.messages import MessageSet
+from tcpconn_bench.serving import serve
+from tcpconn_bench.subjects import Endpoint, Listener, Subject, find
+from tcpconn_bench.workloads import WORKLOADS, summarize, take
+
+__all__ = ["main"]
+
+
+class Control:
+    """The pipes to the process that started this one."""
+
+    def __init__(self) -> None:
+        self.commands: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        # What a subject prints must not look like an answer: standard output becomes standard error.
+        self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        threading.Thread(target=self._read, name="control", daemon=True).start()
+
+    def _read(self) -> None:
+        # Not by `sys.stdin`: a thread that waits inside it makes the interpreter abort when the main thread ends.
+        rest = b""
+        while data := os.read(0, 65536):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.commands.put(json.loads(line))
+        os._exit(0)
+
+    def answer(self, **answer: Any) -> None:
+        """Answer the command that is being carried out."""
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+
+class Worker:
+    """Carries out commands; owned by `main`, used by one thread."""
+
+    def __init__(self, subject: Subject, messages: list[bytes], control: Control) -> None:
+        self._subject = subject
+        self._messages = messages
+        self._control = control
+        self._listener: Listener | None = None
+        self._endpoint: Endpoint | None = None
+
+    def run(self) -> None:
+        """Carry out commands until 'close'.
+
+        Raises:
+            Exception: whatever the subject raises.
+        """
+        while True:
+            command = self._control.commands.get()
+            match command["do"]:
+                case "listen":
+                    self._listener = self._subject.listen()
+                    self._control.answer(address=self._listener.address, settings=dict(self._subject.settings()))
+                case "accept":
+                    assert self._listener is not None
+                    self._endpoint = self._listener.accept()
+                    self._control.answer()
+                case "serve":
+                    listener = self._subject.listen()
+                    self._control.answer(address=listener.address)
+                    serve(listener, command["service"], threads=command["threads"])
+                case "connect":
+                    self._endpoint = self._subject.connect(command["address"])
+                    self._control.answer()
+                case "work":
+                    self._control.answer(**self._work(command))
+                case "close":
+                    self._close()
+                    self._control.answer()
+                    return
+                case other:
+                    raise ValueError(f"unknown command {other!r}")
+
+    def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._endpoint is not None
+        workload = WORKLOADS[command["workload"]]
+        prepare = workload.client if command["side"] == "client" else workload.server
+        part = prepare(take(self._messages, command["start"], command["count"]))
+        gc.collect()
+        if command["side"] == "server":
+            self._control.answer(ready=True)
+        begun = process_time()
+        result = part(self._endpoint)
+        result["cpu_seconds"] = process_time() - begun
+        return summarize(result)
+
+    def _close(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+        if self._listener is not None:
+            self._listener.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one subject; returns the exit code."""
+    name, *path = arguments
+    control = Control()
+    try:
+        messages = MessageSet.restore(Path(path[0])) if path else []
+        subject = find(name)
+        gc.collect()
+        gc.freeze()
+        Worker(subject, messages, control).run()
+    except Exception as error:
+        traceback.print_exc()
+        control.answer(error=f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+"""What subjects have to do: each workload is a part for the client's process and a part for the server's.
+
+A part is prepared from its messages outside the measured time and then run on an endpoint. Workloads know endpoints and
+no particular subject. All verification is here, so it is the same for all subjects:
+
+- round trip: the client compares what returns with what it sent, after it has stopped the clock for that message;
+- stream: the receiver compares each batch with what was to come, within the measured time, as a user who looks at what
+  comes would.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Any
+
+from tcpconn_bench.stats import Distribution
+from tcpconn_bench.subjects.base import Endpoint
+
+__all__ = ["ROUND_TRIP", "STREAM", "WORKLOADS", "Part", "Workload", "fit", "summarize", "take"]
+
+_BATCH_MESSAGES = 64
+_BATCH_BYTES = 256 * 1024
+"""A stream is verified in batches of so much: small enough to stay in the processor's cache."""
+
+_ALL_RECEIVED = b"all received"
+
+Part = Callable[[Endpoint], dict[str, Any]]
+"""Does one side's work on an endpoint and returns what it measured; `verified` counts the messages it found right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A task for two processes.
+
+    Attributes:
+        client: prepares the client's part from the messages.
+        server: prepares the server's part from the same messages.
+    """
+
+    client: Callable[[Sequence[bytes]], Part]
+    server: Callable[[Sequence[bytes]], Part]
+
+
+def take(messages: Sequence[bytes], start: int, count: int) -> list[bytes]:
+    """Return `count` messages from index `start` on, beginning anew at the end."""
+    size = len(messages)
+    return [messages[(start + index) % size] for index in range(count)]
+
+
+def fit(messages: Sequence[bytes], start: int, count: int, limit: int) -> int:
+    """Return how many of `count` messages from index `start` on come to no more than `limit` bytes; at least one."""
+    size = len(messages)
+    total = 0
+    for index in range(count):
+        total += len(messages[(start + index) % size])
+        if total > limit:
+            return max(1, index)
+    return count
+
+
+def _ask(messages: Sequence[bytes]) -> Part:
+    times = array("q", bytes(8 * len(messages)))
+
+    def run(endpoint: Endpoint) -> dict[str, Any]:
+        send = endpoint.send
+        receive = endpoint.receive
+        clock = perf_counter_ns
+        verified = 0
+        index = 0
+        for message in messages:
+            begun = clock()
+            send(message)
+            answer = receive()
+            times[index] = clock() - begun
+            index += 1
+            if answer == message:
+                verified += 1
+        return {"verified": verified, "times": times}
+
+    return run
+
+
+def _echo(messages: Sequence[bytes]) -> Part:
+    count = len(messages)
+
+    def run(endpoint: Endpoint) -> dict[str, Any]:
+        send = endpoint.send
+        receive = endpoint.receive
+        for _ in range(count):
+            # What some subjects receive is a view of their own; all of them send any kind of buffer.
+            send(receive())  # type: ignore[arg-type]
+        return {}
+
+    return run
+
+
+def _pour(messages: Sequence[bytes]) -> Part:
+    def run(endpoint: Endpoint) -> dict[str, Any]:
+        begun = perf_counter_ns()
+        endpoint.send_many(messages)
+        answer = endpoint.receive()
+        seconds = (perf_counter_ns() - begun) / 1e9
+        if answer != _ALL_RECEIVED:
+            raise ValueError(f"the receiver's confirmation came back as {bytes(answer[:40])!r}")
+        return {"seconds": seconds}
+
+    return run
+
+
+def _drain(messages: Sequence[bytes]) -> Part:
+    batches = _batches(messages)
+
+    def run(endpoint: Endpoint) -> dict[str, Any]:
+        receive_many = endpoint.receive_many
+        verified = 0
+        for batch in batches:
+            received = receive_many(len(batch))
+            if received == batch:
+                verified += len(batch)
+            else:
+                verified += sum(map(bytes.__eq__, batch, map(bytes, received)))
+        # One clock for the whole: the client's, which this message stops. It costs a stream half a round trip.
+        endpoint.send(_ALL_RECEIVED)
+        return {"verified": verified}
+
+    return run
+
+
+def _batches(messages: Sequence[bytes]) -> list[list[bytes]]:
+    batches: list[list[bytes]] = []
+    room = 0
+    for message in messages:
+        if room <= 0 or len(batches[-1]) == _BATCH_MESSAGES:
+            batches.append([])
+            room = _BATCH_BYTES
+        batches[-1].append(message)
+        room -= len(message)
+    return batches
+
+
+ROUND_TRIP = "round_trip"
+STREAM = "stream"
+WORKLOADS = {
+    ROUND_TRIP: Workload(client=_ask, server=_echo),
+    STREAM: Workload(client=_pour, server=_drain),
+}
+
+
+def summarize(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a part measured in a form that JSON can hold: times become percentiles."""
+    times = result.pop("times", None)
+    return result if times is None else {**result, **Distribution(times).summary()}

@@ -1,0 +1,465 @@
+"""The blocking driver's heart: moves the bytes of one session between its link and the threads that use it.
+
+A carrier has a session (the protocol), a lifecycle (what to do when) and, most of the time, a link. Every thread that sends
+writes by itself, every thread that receives reads by itself; the caretaker stands in when no thread is there. It decides
+nothing about the protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tcpconn.caretaker import Caretaker
+from tcpconn.config import Config
+from tcpconn.errors import ProtocolError, TcpconnError, TimedOut
+from tcpconn.frames import Code
+from tcpconn.lifecycle import Action, Lifecycle, State
+from tcpconn.polling import BusyPoll
+from tcpconn.session import Session
+from tcpconn.sink import LinkSink
+from tcpconn.stream import Stream
+from tcpconn.transport import Link
+from tcpconn.waiting import Seat, Waiter, current_waiter
+
+__all__ = ["Carrier"]
+
+log = logging.getLogger("tcpconn")
+
+_LAST_WORDS = 1.0
+"""Seconds that a link that cannot be written any more is read for what the peer has said before it went."""
+
+
+class Carrier:
+    """Carries one session.
+
+    `lock` guards everything below except reading from the channel, which the seat guards. No lock is held while a system call
+    may block, nor while a user's callback runs.
+
+    Args:
+        config: the settings of the session.
+        address: the peer's address as text, for people.
+        dials: whether this end makes the links.
+        caretaker: the thread that stands in.
+        on_open: called, with the lock held, with each stream that the peer has opened.
+        on_end: called, without the lock, once the session is over.
+
+    Attributes:
+        session: the protocol's state; None until the first handshake.
+        link, seat, sink: the present link; None while there is none.
+        turned: a thread has waited for an answer since the last write, so the next send goes out at once.
+        reconnects: links that took the place of a lost one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        address: str,
+        *,
+        dials: bool,
+        caretaker: Caretaker,
+        on_open: Callable[[Carrier, Stream], None] | None = None,
+        on_end: Callable[[Carrier], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.address = address
+        self.caretaker = caretaker
+        self.lock = threading.Lock()
+        self.session: Session | None = None
+        self.link: Link | None = None
+        self.seat: Seat | None = None
+        self.sink: LinkSink | None = None
+        self.failure: Callable[[], TcpconnError] | None = None
+        self.turned = True
+        self.last_write = 0.0
+        self.reconnects = 0
+        self.dial: Callable[[Carrier], None] | None = None
+        self.waiters: list[Waiter] = []
+        self.poll = BusyPoll(config.busy_poll)
+        self.ack_listed = False
+        self.flush_listed = False
+        self.scheduled = float("inf")
+        self._on_open = on_open
+        self._on_end = on_end
+        self._ended_told = False
+        self._writing = False
+        self._leftover: list[bytes | memoryview] | None = None
+        self._mute: Link | None = None
+        self._state_callbacks: list[Callable[[State], None]] = []
+        self._states_to_tell: list[State] = []
+        self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
+        caretaker.carriers.add(self)
+
+    # -- links
+
+    def link_up(self, link: Link, seat: Seat, session: Session, received: int, rest: bytes) -> None:
+        """Go on over a link whose HELLOs have been exchanged; `rest` is what came after the peer's. The lock is held.
+
+        Raises:
+            ProtocolError: the peer claims to have received what was never sent.
+        """
+        if self.link is not None:
+            # The peer has a new link before this end has noticed the loss of the old one.
+            session.link_down()
+            self._drop_link()
+        session.link_up(received)
+        self.reconnects += self.session is not None
+        self.session = session
+        self.link = link
+        self.sink = LinkSink(self, session, link)
+        self.seat = seat
+        self._leftover = None
+        self.lifecycle.link_up(time.monotonic())
+        link.sink = self.sink
+        if rest:
+            try:
+                session.data_received(rest)
+            except ProtocolError as error:
+                self.violated(error)
+                return
+        self.after_read()
+        self.pump()
+        self.wake_all()
+        if not seat.shared:
+            self.caretaker.attend(seat)
+        self.reschedule()
+
+    def link_lost(self, reason: Exception | None) -> None:
+        """Let go of the link; the lifecycle decides what follows. The lock is held."""
+        link = self.link
+        if link is None or self.session is None:
+            return
+        self.session.link_down()
+        self._drop_link()
+        farewell = self.session.farewell
+        if farewell is not None or self.lifecycle.state is State.CLOSED:
+            code, text = farewell or (Code.CLOSED, "closed")
+            self.end(text or Code.describe(code), in_order=code in (Code.CLOSED, Code.SHUTTING_DOWN))
+            return
+        log.info("link to %s lost: %s", self.address, reason or "the peer closed it")
+        self.lifecycle.link_lost(time.monotonic(), reason)
+        self.wake_all()
+        self.reschedule()
+
+    def _drop_link(self) -> None:
+        link, seat = self.link, self.seat
+        self.link = self.seat = self.sink = None
+        self._leftover = None
+        if link is not None:
+            if seat is not None and not seat.shared:
+                self.caretaker.forget(seat)
+            link.close()
+
+    def violated(self, error: ProtocolError) -> None:
+        """Say goodbye to a peer that broke the rules, and end the session. The lock is held."""
+        log.error("link to %s closed: %s", self.address, error)
+        assert self.session is not None
+        code = Code(error.code) if error.code in Code.__members__.values() else Code.PROTOCOL_ERROR
+        self.session.say_goodbye(code, str(error))
+        self.pump()
+        self.session.link_down()
+        self._drop_link()
+        self.end(f"protocol error: {error}")
+
+    def end(self, text: str, *, in_order: bool = False, failure: Callable[[], TcpconnError] | None = None) -> None:
+        """End the session for good and wake everybody. The lock is held."""
+        if self.session is not None:
+            self.session.end(text, in_order=in_order)
+        self.failure = self.failure or failure
+        self._drop_link()
+        self.lifecycle.close(time.monotonic())
+        self.wake_all()
+        self.caretaker.tell(self)
+
+    def goodbye(self, code: Code, text: str) -> None:
+        """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""
+        if self.session is not None and self.session.ended is None:
+            self.session.say_goodbye(code, text)
+            self.pump()
+        self.end(text, in_order=True)
+
+    def announce_end(self, text: str) -> None:
+        """Tell the peer that this end takes no more streams, ahead of `finish`. Without the lock."""
+        with self.lock:
+            if self.session is not None and self.session.ended is None:
+                self.session.say_goodbye(Code.SHUTTING_DOWN, text)
+                self.pump()
+
+    def finish(self, timeout: float | None, text: str, code: Code = Code.CLOSED) -> None:
+        """Wait up to `timeout` seconds until the peer has acknowledged everything, then close in good order. Without the lock."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self.lock:
+            session = self.session
+            if session is not None and session.ended is None:
+                session.ping()
+                self.wait(self.waiters, lambda: session.settled or session.ended is not None, deadline)
+            if self.lifecycle.state is not State.CLOSED:
+                self.goodbye(code, text)
+
+    def after_fork(self) -> None:
+        """Make a carrier that a forked child inherited useless there, without touching the parent's link."""
+        text = "this process was forked from the one that made the connection; connect anew in the child"
+        self.lock = threading.Lock()
+        self.link = self.seat = self.sink = None
+        if self.session is not None:
+            self.session.end(text)
+
+    def tell_end(self) -> None:
+        """Tell the owner that the session is over, and the users each change of state. Without the lock; the caretaker calls it."""
+        with self.lock:
+            ended = self.lifecycle.state is State.CLOSED and not self._ended_told
+            self._ended_told = self._ended_told or ended
+            states, self._states_to_tell = self._states_to_tell, []
+            callbacks = list(self._state_callbacks)
+        for state in states:
+            for callback in callbacks:
+                try:
+                    callback(state)
+                except Exception:
+                    log.exception("a callback for changes of state failed")
+        if ended and self._on_end is not None:
+            self._on_end(self)
+
+    def _state_changed(self, state: State) -> None:
+        self._states_to_tell.append(state)
+        self.caretaker.tell(self)
+
+    def on_state_change(self, callback: Callable[[State], None]) -> None:
+        """Call `callback` with each new state, from the caretaker's thread."""
+        with self.lock:
+            self._state_callbacks.append(callback)
+
+    # -- time
+
+    def reschedule(self) -> None:
+        """Have the caretaker call `tick` when the lifecycle's next deadline comes."""
+        self.caretaker.schedule(self, self.lifecycle.deadline)
+
+    def tick(self) -> list[Action]:
+        """Do what is due, and return what only the owner can do (CLOSE_IDLE). The caretaker calls it, without the lock."""
+        dial = False
+        left = []
+        with self.lock:
+            for action in self.lifecycle.tick(time.monotonic()):
+                match action:
+                    case Action.DIAL:
+                        dial = True
+                    case Action.PING:
+                        if self.session is not None:
+                            self.session.ping()
+                            self.pump()
+                    case Action.DECLARE_DEAD:
+                        silence = f"nothing heard from {self.address} for two heartbeat intervals"
+                        self.link_lost(TimedOut(silence))
+                    case Action.GIVE_UP:
+                        self._give_up()
+                    case Action.CLOSE_IDLE:
+                        left.append(action)
+            self.reschedule()
+        if dial and self.dial is not None:
+            self.dial(self)
+        return left
+
+    def _give_up(self) -> None:
+        cause = self.lifecycle.cause
+        limit = self.config.connect_timeout if self.session is None else self.config.resume_timeout
+        name = "connect_timeout" if self.session is None else "resume_timeout"
+        text = f"the link could not be restored within {name}={limit} s (last: {cause or 'the peer closed it'})"
+        self.end(text)
+
+    # -- reading
+
+    def after_read(self) -> None:
+        """Act on what the session has just decoded. The lock is held."""
+        session = self.session
+        assert session is not None
+        self.lifecycle.heard = True
+        mux = session.mux
+        if mux.woken:
+            for stream in mux.woken:
+                for waiter in stream.waiters:
+                    waiter.wake()
+            mux.woken.clear()
+        if mux.opened:
+            opened, mux.opened[:] = list(mux.opened), []
+            for stream in opened:
+                if self._on_open is not None:
+                    self._on_open(self, stream)
+        if session.stirred:
+            session.stirred = False
+            for waiter in self.waiters:
+                waiter.wake()
+            if session.farewell is not None:
+                self._peer_is_going()
+        if session.has_urgent_output:
+            self.pump()
+        if not self.ack_listed and session.owes_ack:
+            self.ack_listed = True
+            self.caretaker.owe_ack(self)
+
+    def _peer_is_going(self) -> None:
+        assert self.session is not None and self.session.farewell is not None
+        code, text = self.session.farewell
+        if code not in (Code.CLOSED, Code.SHUTTING_DOWN):
+            log.error("%s ended the session: %s: %s", self.address, Code.describe(code), text)
+        if self.lifecycle.state is State.CONNECTED:
+            self.lifecycle.drain(time.monotonic())
+
+    # -- writing
+
+    def pump(self) -> None:
+        """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
+        session = self.session
+        if self._writing or session is None:
+            return
+        self._writing = True
+        lock = self.lock
+        try:
+            while (link := self.link) is not None and link is not self._mute:
+                buffers: Sequence[bytes | memoryview] | None = self._leftover or session.take()
+                if not buffers:
+                    return
+                failed: OSError | None = None
+                taken = 0
+                lock.release()
+                try:
+                    taken = link.write(buffers)
+                except OSError as error:
+                    failed = error
+                finally:
+                    lock.acquire()
+                if link is not self.link:
+                    continue
+                if failed is not None:
+                    self._cannot_write(link, failed)
+                    return
+                self._leftover = rest_of(buffers, taken)
+                if self._leftover is not None:
+                    if self.seat is not None:
+                        self.caretaker.want_write(self, self.seat)
+                    return
+        finally:
+            self._writing = False
+
+    def _cannot_write(self, link: Link, error: OSError) -> None:
+        """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
+        self._mute = link
+        self._leftover = None
+
+        def unread() -> None:
+            with self.lock:
+                if self.link is link:
+                    self.link_lost(error)
+
+        self.caretaker.call_at(time.monotonic() + _LAST_WORDS, unread)
+        if self.seat is not None and not self.seat.shared:
+            self.caretaker.attend(self.seat)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the link has refused to take more for the moment."""
+        return self._leftover is not None
+
+    def writable(self) -> bool:
+        """Try again to write; return whether there is still something left. The caretaker calls it, without the lock."""
+        with self.lock:
+            self.pump()
+            return self.blocked
+
+    # -- waiting
+
+    def wait(self, waiters: list[Waiter], ready: Callable[[], bool], deadline: float | None) -> bool:
+        """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
+
+        Args:
+            waiters: where to register, so that whoever makes it ready wakes this thread.
+            ready: looked at with the lock held.
+            deadline: by `time.monotonic()`, or None.
+
+        Returns:
+            Whether it is ready; False when the deadline has passed.
+        """
+        waiter = current_waiter()
+        waiter.settle()
+        waiters.append(waiter)
+        try:
+            while True:
+                self.pump()
+                if ready():
+                    return True
+                timeout = None if deadline is None else deadline - time.monotonic()
+                if timeout is not None and timeout <= 0:
+                    return False
+                seat, link = self.seat, self.link
+                self.lock.release()
+                try:
+                    if seat is None or link is None:
+                        waiter.sleep(timeout)
+                    elif seat.take(waiter):
+                        try:
+                            self._lead(seat, link, ready, deadline)
+                        finally:
+                            seat.leave(waiter)
+                    else:
+                        try:
+                            waiter.sleep(timeout)
+                        finally:
+                            seat.stop_following(waiter)
+                finally:
+                    self.lock.acquire()
+        finally:
+            waiters.remove(waiter)
+
+    def _lead(self, seat: Seat, link: Link, ready: Callable[[], bool], deadline: float | None) -> None:
+        """Read until `ready()`, the deadline, or the loss of the link. The seat is held, the lock is not."""
+        channel = seat.channel
+        read = channel.read
+        poll = self.poll
+        while self.seat is seat and not ready():
+            if self._leftover is not None:
+                timeout = None if deadline is None else max(deadline - time.monotonic(), 0)
+                readable, writable = link.wait(timeout, read=True, write=True)
+                if readable:
+                    read(0)
+                if writable:
+                    with self.lock:
+                        self.pump()
+            elif not poll.worthwhile or not poll.read(read, deadline):
+                now = time.monotonic()
+                timeout = None if deadline is None else deadline - now
+                if timeout is not None and timeout <= 0:
+                    return
+                count = read(timeout)
+                poll.waited(time.monotonic() - now, count)
+                if not count:
+                    # Woken, lost or timed out: the caller looks at everything anew.
+                    return
+
+    def wake_all(self) -> None:
+        """Make every waiting thread look again. The lock is held."""
+        for waiter in self.waiters:
+            waiter.wake()
+        if self.session is not None:
+            for stream in self.session.mux.streams.values():
+                for waiter in stream.waiters:
+                    waiter.wake()
+
+    def wake_stream(self, stream: Stream) -> None:
+        """Make every thread look again that waits for a stream. The lock is held."""
+        for waiter in stream.waiters:
+            waiter.wake()
+
+    def __repr__(self) -> str:
+        return f"<Carrier {self.lifecycle.state} {self.address} {self.session!r}>"
+
+
+def rest_of(buffers: Sequence[Any], taken: int) -> list[bytes | memoryview] | None:
+    """Return what is left of `buffers` after `taken` bytes, or None if nothing is."""
+    for index, buffer in enumerate(buffers):
+        if taken < len(buffer):
+            return [memoryview(buffer)[taken:] if taken else buffer, *buffers[index + 1 :]]
+        taken -= len(buffer)
+    return None

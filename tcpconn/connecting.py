@@ -1,0 +1,91 @@
+"""The dialling side of the blocking API: `connect`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from tcpconn.address import Address
+from tcpconn.blocking import Connection
+from tcpconn.carrier import Carrier
+from tcpconn.config import Config
+from tcpconn.errors import ConfigError, ConnectError, TcpconnError
+from tcpconn.lifecycle import State
+from tcpconn.pool import Pool, default_pool
+
+__all__ = ["connect"]
+
+_DECIDED = (State.CONNECTED, State.DRAINING, State.CLOSED)
+
+
+def connect(
+    address: str | Address,
+    id: str | bytes | uuid.UUID | None = None,
+    *,
+    pool: Pool | None = None,
+    config: Config | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **overrides: Any,
+) -> Connection:
+    """Open a logical connection; connections of one process to the same address with the same settings share one link.
+
+    Args:
+        address: `host:port`, `[v6]:port` or `unix:/path`.
+        id: name of the connection, 1 to 255 bytes; a random UUID if left out.
+        pool: whose links to use; the process-wide pool if left out.
+        config: all settings; from keywords, environment and file if left out (see `Config.load`).
+        metadata: anything msgpack can hold, for the peer to see.
+        **overrides: single settings by name, such as `backend="zmq"`.
+
+    Raises:
+        ConfigError: a setting or the address makes no sense.
+        BackendUnavailable: the backend's package is missing.
+        ConnectError: nobody answered within `connect_timeout`, or the id is in use.
+        HandshakeError: what answered is not tcpconn.
+    """
+    where = Address.parse(address)
+    pool = pool or default_pool()
+    config = config or pool.config
+    settings = Config.load(**overrides) if config is None else config.replace(**overrides) if overrides else config
+    name = _name(id)
+    carrier = pool.lease(where, settings)
+    try:
+        limit = settings.connect_timeout
+        deadline = None if limit is None else time.monotonic() + limit
+        with carrier.lock:
+            carrier.wait(carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)
+            session = carrier.session
+            if session is None or session.ended is not None:
+                raise _connect_error(carrier, where, settings)
+            stream = session.mux.open(name, metadata)
+            connection = Connection(carrier, stream, pool.release)
+            carrier.pump()
+            return connection
+    except BaseException:
+        pool.release(carrier)
+        raise
+
+
+def _name(id: str | bytes | uuid.UUID | None) -> str | bytes:
+    name = str(uuid.uuid4()) if id is None else str(id) if isinstance(id, uuid.UUID) else id
+    if not isinstance(name, str | bytes):
+        raise ConfigError(f"id {id!r} is a {type(id).__name__}; use str, bytes or uuid.UUID")
+    length = len(name.encode() if isinstance(name, str) else name)
+    if not 1 <= length <= 255:
+        raise ConfigError(f"id {name!r:.40} has {length} bytes; 1 to 255 are allowed")
+    return name
+
+
+def _connect_error(carrier: Carrier, address: Address, config: Config) -> TcpconnError:
+    cause = carrier.lifecycle.cause
+    if isinstance(cause, TcpconnError):
+        error: TcpconnError = type(cause)(f"cannot connect to {address} by backend {config.backend!r}: {cause}")
+    else:
+        error = ConnectError(
+            f"cannot connect to {address} by backend {config.backend!r} within connect_timeout={config.connect_timeout} s: "
+            f"{cause or 'no answer'}; is the listener running, with the same backend?"
+        )
+    error.__cause__ = cause
+    return error

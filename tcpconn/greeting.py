@@ -1,0 +1,127 @@
+"""The blocking driver's part of the handshake: a sink that collects the first frame of a link.
+
+The dialling end waits on it in its own thread; the listening end has it called by whoever reads, many at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tcpconn.errors import HandshakeError, TcpconnError, TimedOut
+from tcpconn.frames import Frame, Hello
+from tcpconn.handshake import HelloReader
+from tcpconn.transport import Link
+
+__all__ = ["Greeting", "write_frame"]
+
+_READ_SIZE = 4096
+
+
+class Greeting:
+    """Waits for the HELLO of one link.
+
+    Args:
+        link: the link, whose sink this becomes.
+        on_hello: called once, by the reading thread, with the greeting when the HELLO is there.
+        on_failure: called once, by the reading thread, when there will be none.
+
+    Attributes:
+        hello: the peer's HELLO once it is there; `rest`: the bytes that came after it.
+        failure: why there will be none.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        on_hello: Callable[[Greeting], None] | None = None,
+        on_failure: Callable[[Greeting], None] | None = None,
+    ) -> None:
+        self.link = link
+        self.hello: Hello | None = None
+        self.failure: Exception | None = None
+        self._reader = HelloReader()
+        self._buffer = bytearray(_READ_SIZE)
+        self._late = bytearray()
+        self._on_hello = on_hello
+        self._on_failure = on_failure
+        link.sink = self
+
+    @property
+    def done(self) -> bool:
+        """Whether it is decided."""
+        return self.hello is not None or self.failure is not None
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the HELLO."""
+        return self._reader.rest + bytes(self._late)
+
+    def get_buffer(self) -> bytearray:
+        """Return where to receive to."""
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        """Take what was received."""
+        self.data_received(memoryview(self._buffer)[:count])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take what was received."""
+        if self.done:
+            self._late += data
+            return
+        try:
+            self.hello = self._reader.feed(bytes(data))
+        except TcpconnError as error:
+            self.fail(error)
+        else:
+            if self.hello is not None and self._on_hello is not None:
+                self._on_hello(self)
+
+    def link_lost(self, reason: Exception | None) -> None:
+        """Fail: there will be no HELLO."""
+        if not self.done:
+            why = f": {reason}" if reason is not None else " without a word"
+            error = HandshakeError(f"{self.link.peer} closed the link before the handshake was complete{why}")
+            error.__cause__ = reason
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Decide that there will be no HELLO."""
+        self.failure = error
+        if self._on_failure is not None:
+            self._on_failure(self)
+
+    def wait(self, timeout: float | None) -> Hello:
+        """Read until the HELLO is there, in the calling thread.
+
+        Raises:
+            HandshakeError: the peer sent something else, or closed the link.
+            TimedOut: it said nothing in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        channel = self.link.channel
+        while self.hello is None:
+            if self.failure is not None:
+                raise self.failure
+            rest = None if deadline is None else deadline - time.monotonic()
+            if rest is not None and rest <= 0:
+                raise TimedOut(
+                    f"{self.link.peer} accepted the link but sent no HELLO within handshake_timeout={timeout} s"
+                )
+            channel.read(rest)
+        return self.hello
+
+
+def write_frame(link: Link, frame: Frame, deadline: float) -> None:
+    """Write one frame, waiting for the link if need be until `deadline` by `time.monotonic()`.
+
+    Raises:
+        OSError: the link is broken, or did not take the frame in time.
+    """
+    data = frame.encode()
+    while data:
+        taken = link.write([data])
+        data = data[taken:]
+        if data and not link.wait(max(deadline - time.monotonic(), 0), read=False, write=True)[1]:
+            raise TimeoutError(f"{link.peer} takes no data")

@@ -1,0 +1,60 @@
+"""Between a link and its session: the sink that a carrier gives to each of its links."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tcpconn.errors import ProtocolError
+from tcpconn.session import Session
+from tcpconn.transport import Link
+
+if TYPE_CHECKING:
+    from tcpconn.carrier import Carrier
+
+__all__ = ["LinkSink"]
+
+
+class LinkSink:
+    """Receives for a carrier from one particular link; what comes from a link that was replaced is dropped."""
+
+    __slots__ = ("_carrier", "_lock", "_session", "link")
+
+    def __init__(self, carrier: Carrier, session: Session, link: Link) -> None:
+        self._carrier = carrier
+        self._lock = carrier.lock
+        self._session = session
+        self.link = link
+
+    def get_buffer(self) -> memoryview:
+        """Return the session's buffer; the seat is what guards it."""
+        return self._session.get_buffer()
+
+    def buffer_updated(self, count: int) -> None:
+        """Let the session decode what came, and wake whoever waits for it."""
+        carrier = self._carrier
+        with self._lock:
+            if carrier.sink is self:
+                try:
+                    self._session.buffer_updated(count)
+                except ProtocolError as error:
+                    carrier.violated(error)
+                else:
+                    carrier.after_read()
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """The same, for links with memory of their own."""
+        carrier = self._carrier
+        with self._lock:
+            if carrier.sink is self:
+                try:
+                    self._session.data_received(data)
+                except ProtocolError as error:
+                    carrier.violated(error)
+                else:
+                    carrier.after_read()
+
+    def link_lost(self, reason: Exception | None) -> None:
+        """Tell the carrier, unless it has another link already."""
+        with self._lock:
+            if self._carrier.sink is self:
+                self._carrier.link_lost(reason)

@@ -1,0 +1,319 @@
+"""`tcpconn compare` from the outside: its figures, its exit codes, and that it leaves no process behind.
+
+The subjects defined here are real ones that do their work badly; the comparison's processes import them from this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
+
+pytest.importorskip("rich")
+
+FIFO = "TCPCONN_TEST_FIFO"
+DEADLINE = 60
+SMALL = ["--rounds", "2", "--warmup", "1", "--round-trips", "20", "--stream-messages", "50"]
+
+
+class BadServer(PlainSocketEndpoint):
+    """A server's end that does its work well, for others to derive from; it is made of an accepted one."""
+
+    def __init__(self, accepted: PlainSocketEndpoint) -> None:
+        super().__init__(accepted._socket)
+        self.count = 0
+
+
+class Corrupting(BadServer):
+    def send(self, message: bytes) -> None:
+        self.count += 1
+        super().send(message[:-1] + bytes([message[-1] ^ 1]) if self.count == 30 else message)
+
+
+class Reordering(BadServer):
+    def receive_many(self, count: int) -> Sequence[bytes | bytearray | memoryview]:
+        self.count += 1
+        received = super().receive_many(count)
+        return list(reversed(received)) if self.count == 1 else received
+
+
+class Crashing(BadServer):
+    def receive(self) -> bytes | bytearray | memoryview:
+        print("about to crash", flush=True)
+        os._exit(7)
+
+
+class Raising(BadServer):
+    def receive(self) -> bytes | bytearray | memoryview:
+        raise RuntimeError("no more of this")
+
+
+class Losing(BadServer):
+    def send(self, message: bytes) -> None:
+        """Lose it."""
+
+
+class BadListener(PlainSocketListener):
+    def __init__(self, kind: type[BadServer]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def accept(self) -> PlainSocketEndpoint:
+        return self.kind(super().accept())
+
+
+class BadSubject(PlainSocket):
+    role = "peer"
+
+    def __init__(self, kind: type[BadServer]) -> None:
+        self.kind = kind
+        self.name = kind.__name__.lower()
+
+    def listen(self) -> PlainSocketListener:
+        return BadListener(self.kind)
+
+
+corrupting = BadSubject(Corrupting)
+reordering = BadSubject(Reordering)
+crashing = BadSubject(Crashing)
+raising = BadSubject(Raising)
+losing = BadSubject(Losing)
+
+
+class Announcing(PlainSocket):
+    """Both its processes write their ids to a FIFO once they are connected and keep it open as long as they live."""
+
+    name = "announcing"
+
+    def listen(self) -> PlainSocketListener:
+        self._announce()
+        return super().listen()
+
+    def connect(self, address: str) -> PlainSocketEndpoint:
+        self._announce()
+        return super().connect(address)
+
+    def _announce(self) -> None:
+        self.fifo = os.open(os.environ[FIFO], os.O_WRONLY)
+        os.write(self.fifo, b"%d\n" % os.getpid())
+
+
+class Absent(PlainSocket):
+    name = "absent"
+
+    def unavailable(self) -> str | None:
+        return "its package is not on [this] machine"
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@pytest.fixture
+def messages(tmp_path: Path) -> Path:
+    path = tmp_path / "messages.jsonl"
+    path.write_bytes(b"".join(b'{"number": %d, "text": "%s"}\n' % (index, b"x" * 40 * index) for index in range(25)))
+    return path
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "tcpconn", "compare", *map(str, arguments)]
+
+
+def compare(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+
+
+def compare_one(environment: dict[str, str], subject: str, path: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Compare a bad subject of this file beside a plain socket; return its result after the checks common to all."""
+    name = f"test_compare:{subject}"
+    done = compare(
+        environment,
+        "--backends",
+        "",
+        "--subject",
+        name,
+        "--subject",
+        "plain-socket",
+        "--json",
+        path,
+        *SMALL,
+        *arguments,
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"FAILED {subject}: " in done.stdout
+    subjects = json.loads(path.read_text())["subjects"]
+    good = subjects["plain-socket"]
+    assert (good["failures"], good["error"], len(good["rounds"])) == (0, None, 2)
+    assert subjects[subject]["failures"] > 0
+    one: dict[str, Any] = subjects[subject]
+    return one
+
+
+def test_both_backends_stand_beside_their_floors_with_every_message_verified(
+    environment: dict[str, str], messages: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("zmq")
+    done = compare(environment, "--quick", "--messages", messages, "--json", tmp_path / "result.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert list(result["subjects"]) == ["tcp", "plain-socket", "zmq", "plain-pyzmq"]
+    assert result["messages"]["count"] == 25
+    assert result["skipped"] == {}
+    for name, subject in result["subjects"].items():
+        assert subject["messages"] == subject["verified"] == 4 * (500 + 20_000)
+        assert (subject["failures"], subject["error"], len(subject["rounds"])) == (0, None, 3)
+        assert 0 < subject["round_trip"]["p50"] <= subject["round_trip"]["p99"] <= subject["round_trip"]["p999"]
+        assert subject["stream"]["messages_per_second"] > 0
+        assert subject["cpu_seconds_per_million_messages"]["stream"] > 0
+        assert name in done.stdout
+    assert result["subjects"]["tcp"]["to_floor"]["round_trip"]["p50"] > 0
+    assert result["environment"]["config"]["zmq"]["backend"] == "zmq"
+    assert result["environment"]["command_line"].startswith("tcpconn compare --quick")
+
+
+def test_without_floors_and_arguments_the_corpus_goes_over_the_named_backend_alone(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = compare(environment, "--backends", "tcp", "--no-floors", *SMALL, "--json", tmp_path / "result.json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert list(result["subjects"]) == ["tcp"]
+    assert result["messages"]["source"] == "corpus:aws-api-examples.jsonl"
+
+
+def test_a_changed_echo_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
+    found = compare_one(environment, "corrupting", tmp_path / "r.json")
+    assert (found["failures"], found["error"]) == (1, None)
+
+
+def test_streamed_messages_out_of_order_end_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
+    found = compare_one(environment, "reordering", tmp_path / "r.json")
+    assert found["error"] is None
+
+
+def test_a_subject_whose_process_ends_is_given_up_and_the_others_go_on(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    found = compare_one(environment, "crashing", tmp_path / "r.json")
+    assert "the server's process ended unexpectedly (exit code 7)" in found["error"]
+    assert "about to crash" in found["error"]
+    assert found["rounds"] == []
+
+
+def test_an_error_in_a_subject_is_reported_in_its_own_words(environment: dict[str, str], tmp_path: Path) -> None:
+    assert "RuntimeError: no more of this" in compare_one(environment, "raising", tmp_path / "r.json")["error"]
+
+
+def test_a_subject_that_does_not_get_on_is_given_up_after_the_timeout(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    found = compare_one(environment, "losing", tmp_path / "r.json", "--timeout", "2")
+    assert "did not answer within 2 s" in found["error"]
+
+
+def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict[str, str], tmp_path: Path) -> None:
+    both = ["--subject", "test_compare:Absent", "--subject", "plain-socket"]
+    done = compare(environment, "--backends", "memory", *both, *SMALL, "--json", tmp_path / "r.json")
+    assert done.returncode == 0, done.stderr
+    assert "skipped absent: its package is not on [this] machine" in done.stdout
+    assert "skipped memory: it carries messages within one process" in done.stdout
+    assert list(json.loads((tmp_path / "r.json").read_text())["subjects"]) == ["plain-socket"]
+    done = compare(environment, "--backends", "memory", *SMALL)
+    assert (done.returncode, "nothing could be measured" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--messages", "absent.jsonl"], "cannot read absent.jsonl"),
+        (["--backends", "carrier-pigeon"], "'carrier-pigeon' is not installed"),
+        (["--backends", "plain-socket"], "'plain-socket' is no backend"),
+        (["--subject", "test_compare:nothing"], "'test_compare:nothing' cannot be loaded"),
+        (["--subject", "plain-socket", "--subject", "test_compare:PlainSocket"], "two subjects are called"),
+        (["--json", "absent/result.json"], "there is no directory absent"),
+        (["--rounds", "0"], "0 is not at least 1"),
+        (["--warmup", "-1"], "-1 is negative"),
+        (["--timeout", "0"], "0 is not a positive number"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_with_the_reason(
+    environment: dict[str, str], tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    done = subprocess.run(
+        command(*arguments),
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def running(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], int]]:
+    """A comparison that would take long, the ids of its two workers, and the FIFO that they hold open."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    process = subprocess.Popen(
+        command("--backends", "", "--subject", "test_compare:Announcing", "--rounds", "100000"),
+        env={**environment, FIFO: str(fifo)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        read = b""
+        while read.count(b"\n") < 2:
+            assert select.select([reader], [], [], DEADLINE)[0], "the workers never announced themselves"
+            read += os.read(reader, 1000)
+        yield process, list(map(int, read.split())), reader
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(reader)
+
+
+def wait_for_end_of_file(reader: int) -> None:
+    assert select.select([reader], [], [], DEADLINE)[0], "a worker still lives"
+    assert os.read(reader, 1000) == b""
+
+
+def test_ctrl_c_ends_every_process_and_says_so(running: tuple[subprocess.Popen[str], list[int], int]) -> None:
+    process, workers, reader = running
+    assert sorted(child.pid for child in psutil.Process(process.pid).children()) == sorted(workers)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130
+    assert "interrupted: all processes are ended" in errors
+    assert "Traceback" not in errors
+    wait_for_end_of_file(reader)
+    assert not any(psutil.pid_exists(pid) for pid in workers)
+
+
+def test_no_process_outlives_a_comparison_that_is_killed(
+    running: tuple[subprocess.Popen[str], list[int], int],
+) -> None:
+    process, _, reader = running
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    wait_for_end_of_file(reader)

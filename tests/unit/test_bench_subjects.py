@@ -1,0 +1,88 @@
+"""The floors carry what they are given, and subjects are found by name. Both ends are in this process, in two threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tcpconn_bench.subjects import Endpoint, Subject, find
+from tcpconn_bench.subjects.plain_socket import PlainSocket
+
+SIZES = [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 300_000, 1_000_000]
+DEADLINE = 30
+
+
+@pytest.fixture(params=["plain-socket", "plain-pyzmq"])
+def floor(request: pytest.FixtureRequest) -> Subject:
+    subject = find(request.param)
+    reason = subject.unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    return subject
+
+
+@pytest.fixture
+def ends(floor: Subject) -> Iterator[tuple[Endpoint, Endpoint, ThreadPoolExecutor]]:
+    """A client, a server, and the thread that the server's calls must come from."""
+    with ThreadPoolExecutor(1) as thread, closing(thread.submit(floor.listen).result(DEADLINE)) as listener:
+        accepting = thread.submit(listener.accept)
+        client = floor.connect(listener.address)
+        server = accepting.result(DEADLINE)
+        yield client, server, thread
+        client.close()
+        thread.submit(server.close).result(DEADLINE)
+
+
+def check(messages: list[bytes], client: Endpoint, server: Endpoint, thread: ThreadPoolExecutor) -> None:
+    """Send them there in one go and back one by one."""
+    half = len(messages) // 2
+    receiving = thread.submit(lambda: [*server.receive_many(half), *server.receive_many(len(messages) - half)])
+    client.send_many(messages)
+    assert receiving.result(DEADLINE) == messages
+    sending = thread.submit(lambda: [server.send(message) for message in messages])
+    assert [client.receive() for _ in messages] == messages
+    sending.result(DEADLINE)
+
+
+def test_a_floor_carries_messages_of_every_size(ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor]) -> None:
+    messages = [bytes([number]) * size for number, size in enumerate(SIZES)]
+    check(messages + messages[::-1], *ends)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(sizes=st.lists(st.sampled_from(SIZES[:7]) | st.integers(0, 70_000), max_size=30))
+def test_a_floor_carries_messages_of_mixed_sizes(
+    ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor], sizes: list[int]
+) -> None:
+    check([bytes([number]) * size for number, size in enumerate(sizes)], *ends)
+
+
+def test_a_plain_socket_notices_that_its_peer_has_gone() -> None:
+    listener = PlainSocket().listen()
+    client = PlainSocket().connect(listener.address)
+    server = listener.accept()
+    client.send(b"last")
+    client.close()
+    assert server.receive() == b"last"
+    with pytest.raises(ConnectionError):
+        server.receive()
+    server.close()
+    listener.close()
+
+
+def test_a_subject_from_elsewhere_is_found_by_module_and_name() -> None:
+    assert find("tcpconn_bench.subjects.plain_socket:PlainSocket").name == "plain-socket"
+    with pytest.raises(ValueError, match="no_such_module"):
+        find("no_such_module:Subject")
+    with pytest.raises(ValueError, match="write it as module:name"):
+        find("tcpconn_bench.subjects:Nothing")
+
+
+def test_a_backend_is_a_subject_beside_its_floor() -> None:
+    tcp = find("tcp")
+    assert (tcp.name, tcp.role, tcp.floor) == ("tcp", "backend", "plain-socket")
+    assert tcp.settings()["backend"] == "tcp"

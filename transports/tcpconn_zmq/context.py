@@ -1,0 +1,76 @@
+"""One `zmq.Context` for all sockets that a transport opens in this process, and a bounded wait for them at its exit.
+
+It knows processes: after a fork the child gets a context of its own and leaves the parent's alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+import zmq
+
+__all__ = ["LINGER", "SharedContext"]
+
+LINGER = 2.0
+"""Seconds for which what was written before a close may still be on its way to a peer that lives. A dead peer keeps
+the process from exiting for no longer than this."""
+
+_MAX_SOCKETS = 65_535
+"""The most that libzmq manages; a dialled link takes three (its own and both ends of its monitor)."""
+
+
+class SharedContext:
+    """Creates the context at first use and counts the sockets. Any thread; `_lock` guards everything."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._pid = 0
+        self._open = 0
+        self._exiting = False
+        atexit.register(self._at_exit)
+
+    def socket(self, kind: int) -> zmq.Socket[bytes]:
+        """Open a socket that is counted until `released` is called for it.
+
+        Raises:
+            OSError: no more sockets or descriptors.
+        """
+        if self._pid != os.getpid():  # the lock may have been held by a thread that does not exist in this child
+            self._lock = threading.Lock()
+            self._context = None
+            self._open = 0
+            self._pid = os.getpid()
+        with self._lock:
+            try:
+                if self._context is None or self._context.closed:
+                    self._context = zmq.Context(1)
+                    self._context.set(zmq.MAX_SOCKETS, _MAX_SOCKETS)
+                opened = self._context.socket(kind)
+            except zmq.ZMQError as error:
+                raise OSError(error.errno or 0, f"no ZeroMQ socket can be opened: {error}") from error
+            self._open += 1
+            return opened
+
+    def released(self) -> None:
+        """Note that a socket was closed. After the interpreter has begun to exit, the last one waits for what lingers."""
+        with self._lock:
+            self._open -= 1
+            if self._exiting:
+                self._finish()
+
+    def _at_exit(self) -> None:
+        # Exit handlers that run later may still close links, so what is open is left open here: `released` sees to it.
+        if self._pid == os.getpid():
+            with self._lock:
+                self._exiting = True
+                self._finish()
+
+    def _finish(self) -> None:
+        if self._context is not None and self._open == 0:
+            self._context.term()  # waits while closed sockets linger: LINGER at most
+
+    def __repr__(self) -> str:
+        return f"<SharedContext open={self._open}>"
