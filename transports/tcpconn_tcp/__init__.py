@@ -1,0 +1,51 @@
+"""Native TCP framing: the backend `tcp`. TCP over IPv4 and IPv6, and Unix stream sockets, on the operating system's sockets."""
+
+from __future__ import annotations
+
+import socket
+
+from tcpconn.address import Address
+from tcpconn.transport import Link, LinkListener, LinkOptions
+from tcpconn_tcp.endpoints import describe, dial, prepare
+from tcpconn_tcp.link import TcpLink
+from tcpconn_tcp.listener import TcpListener
+
+__all__ = ["TcpTransport"]
+
+
+class TcpTransport:
+    """Carries links over stream sockets."""
+
+    name = "tcp"
+
+    def connect(self, address: Address, options: LinkOptions, timeout: float | None) -> Link:
+        """Connect to the first of the name's addresses that answers, within `timeout` seconds together.
+
+        Raises:
+            OSError: none of them did.
+        """
+        return TcpLink(dial(address, options, timeout), str(address))
+
+    def listen(self, address: Address, options: LinkOptions) -> LinkListener:
+        """Bind and listen.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        return TcpListener(address, options)
+
+    def adopt(self, accepted: socket.socket, options: LinkOptions) -> Link:
+        """Make a link of a connected stream socket.
+
+        Raises:
+            NotImplementedError: it is not a stream socket, or not connected.
+        """
+        if accepted.type != socket.SOCK_STREAM:
+            raise NotImplementedError(f"{accepted!r} is not a stream socket")
+        try:
+            name = accepted.getpeername()
+        except OSError as error:
+            raise NotImplementedError(f"{accepted!r} is not connected") from error
+        prepare(accepted, options)
+        return TcpLink(accepted, describe(accepted, name))
+

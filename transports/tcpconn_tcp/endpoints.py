@@ -1,0 +1,133 @@
+"""Making sockets: dialling, binding, options, and the files of Unix sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import time
+from contextlib import suppress
+
+from tcpconn.address import Address
+from tcpconn.transport import LinkOptions
+
+__all__ = ["bind", "describe", "dial", "prepare", "remove_file"]
+
+_BACKLOG = 1024
+
+
+def dial(address: Address, options: LinkOptions, timeout: float | None) -> socket.socket:
+    """Return a connected socket.
+
+    Raises:
+        OSError: nobody answers at any of the name's addresses, or the time has passed.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if address.path is not None:
+        return _dial_one(socket.AF_UNIX, address.path, options, deadline)
+    failure: OSError | None = None
+    for family, _, _, _, where in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        try:
+            return _dial_one(family, where, options, deadline)
+        except OSError as error:
+            failure = error
+    raise failure or OSError(errno.EADDRNOTAVAIL, f"{address} stands for no address")
+
+
+def _dial_one(family: int, where: object, options: LinkOptions, deadline: float | None) -> socket.socket:
+    dialled = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        prepare(dialled, options)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
+        dialled.settimeout(left)
+        dialled.connect(where)  # type: ignore[arg-type]
+        # A free port of this machine's own may be dialled from that very port, and then TCP connects it to itself.
+        if family != socket.AF_UNIX and dialled.getsockname() == dialled.getpeername():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled
+
+
+def prepare(connected: socket.socket, options: LinkOptions) -> None:
+    """Set a socket's options."""
+    if connected.family in (socket.AF_INET, socket.AF_INET6):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if options.send_buffer is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer)
+    if options.receive_buffer is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer)
+
+
+def describe(connected: socket.socket, name: object) -> str:
+    """Return a peer's name, as the system gives it, in the form of an address."""
+    if isinstance(name, tuple):
+        return str(Address(str(name[0]), int(name[1])))
+    return str(Address(path=str(name or connected.getsockname())))
+
+
+def bind(address: Address, options: LinkOptions) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        OSError: the address cannot be bound, or a live process listens there.
+    """
+    if address.path is not None:
+        return _bind_unix(address.path, options)
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, where = found[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets take their buffers from the listening one; later would be too late for TCP's window.
+        prepare(listening, options)
+        listening.bind(where)
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _bind_unix(path: str, options: LinkOptions) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        prepare(listening, options)
+        try:
+            listening.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_stale(path):
+                raise
+            os.unlink(path)
+            listening.bind(path)
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _is_stale(path: str) -> bool:
+    """Whether a path is a socket that nobody listens at: a process has died and left it."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            probe.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def remove_file(path: str, inode: int) -> None:
+    """Remove a Unix socket's file unless it is another's by now."""
+    with suppress(OSError):
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)

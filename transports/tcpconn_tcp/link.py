@@ -1,0 +1,215 @@
+"""A link over one stream socket, which is its own channel."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tcpconn.transport import Buffer, Link, Sink
+from tcpconn_tcp.waker import Waker
+
+__all__ = ["TcpLink"]
+
+JOIN_BELOW = 4096
+"""Buffers of fewer bytes than this on average are joined before they are written; larger ones are gathered by `sendmsg`.
+
+One `b"".join` of many small buffers costs less than the kernel's walk over as many vectors (DESIGN §4)."""
+
+_MOST_BUFFERS = 1024
+"""Linux and macOS take no more in one `sendmsg` (IOV_MAX)."""
+
+_DISCARDED = 64 * 1024
+_DISCARDS = 16
+
+
+class TcpLink:
+    """One thread reads, one thread writes, any thread wakes or closes.
+
+    `_reading` and `_writing` are each set by one thread at a time, before it looks at `_closed`, which is set before they
+    are looked at. So the descriptor is given back by whoever comes last, and never while a call is using it, without a lock
+    on the way of the messages. `_releasing` guards `_released` alone.
+    """
+
+    sink: Sink
+
+    def __init__(self, connected: socket.socket, peer: str) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+        self._descriptor = connected.fileno()
+        self._receive = connected.recv_into
+        self._peer = peer
+        self._reading = False
+        self._writing = False
+        self._closed = False
+        self._releasing = threading.Lock()
+        self._released = False
+        self._lost = False
+        self._woken = False
+        self._waker: Waker | None = None
+        self._poll: select.poll | None = None
+
+    @property
+    def peer(self) -> str:
+        """The peer's address."""
+        return self._peer
+
+    @property
+    def channel(self) -> TcpLink:
+        """The link itself."""
+        return self
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, also after `close`."""
+        return self._descriptor
+
+    def read(self, timeout: float | None) -> int:
+        """Receive once into the sink's buffer; wait up to `timeout` seconds if nothing is there."""
+        self._reading = True
+        try:
+            if self._closed or self._lost:
+                return 0
+            sink = self.sink
+            try:
+                count = self._receive(sink.get_buffer())
+            except BlockingIOError:
+                if timeout == 0 or not self._sleep(timeout):
+                    return 0
+                sink = self.sink
+                try:
+                    count = self._receive(sink.get_buffer())
+                except BlockingIOError:
+                    return 0
+            if count:
+                sink.buffer_updated(count)
+                return count
+            self._lost = True
+            sink.link_lost(None)
+        except OSError as error:
+            self._lost = True
+            self.sink.link_lost(error)
+        finally:
+            self._reading = False
+            if self._closed:
+                self._release()
+        return 0
+
+    def _sleep(self, timeout: float | None) -> bool:
+        """Sleep until the socket is readable; False after `wake` and when the time has passed."""
+        poll = self._poll
+        if poll is None:
+            poll = self._poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            poll.register(self._own_waker().fileno(), select.POLLIN)
+        events = poll.poll(None if timeout is None else timeout * 1000)
+        return not self._was_woken(events) and bool(events)
+
+    def _own_waker(self) -> Waker:
+        """Return the waker, which only a link has that a thread has slept on: it costs a descriptor."""
+        if self._waker is None:
+            waker = Waker()
+            self._waker = waker
+            if self._woken:
+                waker.set()
+        return self._waker
+
+    def _was_woken(self, events: list[tuple[int, int]]) -> bool:
+        waker = self._waker
+        if waker is None or not any(descriptor == waker.fileno() for descriptor, _ in events):
+            return False
+        waker.clear()
+        return True
+
+    def wake(self) -> None:
+        """End the wait of the thread that reads, or the next one."""
+        # Word is left before the look: a waker made in between sees it.
+        self._woken = True
+        waker = self._waker
+        if waker is not None:
+            waker.set()
+
+    def write(self, buffers: Sequence[Buffer]) -> int:
+        """Send what the socket takes, small buffers joined and large ones gathered.
+
+        Raises:
+            OSError: the link is broken.
+        """
+        self._writing = True
+        try:
+            if self._closed:
+                raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
+            if len(buffers) == 1:
+                return self._socket.send(buffers[0])
+            if sum(map(len, buffers)) < JOIN_BELOW * len(buffers):
+                return self._socket.send(b"".join(buffers))
+            return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
+        except BlockingIOError:
+            return 0
+        finally:
+            self._writing = False
+            if self._closed:
+                self._release()
+
+    def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
+        """Wait until the socket may be read or written."""
+        if read:
+            self._reading = True
+        else:
+            self._writing = True
+        try:
+            if self._closed:
+                return False, False
+            poll = select.poll()
+            poll.register(self._descriptor, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+            if read:
+                poll.register(self._own_waker().fileno(), select.POLLIN)
+            events = poll.poll(None if timeout is None else timeout * 1000)
+            if read and self._was_woken(events):
+                return False, False
+            found = dict(events).get(self._descriptor, 0)
+            broken = select.POLLHUP | select.POLLERR
+            return (
+                read and bool(found & (select.POLLIN | broken)),
+                write and bool(found & (select.POLLOUT | broken)),
+            )
+        finally:
+            if read:
+                self._reading = False
+            else:
+                self._writing = False
+            if self._closed:
+                self._release()
+
+    def close(self) -> None:
+        """End the connection; what was written is still sent."""
+        if self._closed:
+            return
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._closed = True
+        self.wake()
+        self._release()
+
+    def _release(self) -> None:
+        with self._releasing:
+            if self._reading or self._writing or self._released:
+                return
+            self._released = True
+        # Unread data would turn the close into a reset, which destroys at the peer what it has not read yet.
+        with suppress(OSError):
+            for _ in range(_DISCARDS):
+                if not self._socket.recv(_DISCARDED):
+                    break
+        self._socket.close()
+        if self._waker is not None:
+            self._waker.close()
+
+    def __repr__(self) -> str:
+        return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"
+
+
+def _conforms(link: TcpLink) -> Link:  # checked by mypy
+    return link
