@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+
 import tcpconn
 from tcpconn_bench.processes import WorkerProcess, gather
 from tcpconn_bench.serving import Connect, Serve, serve

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import tcpconn
 from pytest_benchmark.fixture import BenchmarkFixture
+
+import tcpconn
 from tcpconn_bench.serving import Connect
 
 CHUNK = tcpconn.Config().chunk_size
@@ -45,7 +46,5 @@ def test_round_trip_1_mb(benchmark: BenchmarkFixture, connect: Connect, subject:
         }.items()
     ],
 )
-def test_round_trip_around_the_chunk_size(
-    benchmark: BenchmarkFixture, connect: Connect, backend: str, size: int
-) -> None:
+def test_round_trip_around_the_chunk_size(benchmark: BenchmarkFixture, connect: Connect, backend: str, size: int) -> None:
     round_trips(benchmark, connect, backend, size, rounds=30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
+
 from tcpconn_bench.serving import Connect
 
 BURST = 1000

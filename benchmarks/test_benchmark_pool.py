@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import pytest
-import tcpconn
 from pytest_benchmark.fixture import BenchmarkFixture
+
+import tcpconn
 from tcpconn_bench.serving import Connect, Serve
 
 MESSAGE = bytes(100)
 
 
 @pytest.mark.benchmark(group="connect and close, link stands")
-def test_connect_and_close_over_a_warm_pool(
-    benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str
-) -> None:
+def test_connect_and_close_over_a_warm_pool(benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str) -> None:
     connect(backend, "echo")
     address = server(backend, "echo")
 
@@ -24,9 +23,7 @@ def test_connect_and_close_over_a_warm_pool(
 
 
 @pytest.mark.benchmark(group="connect, round trip of 100 B, close, link stands")
-def test_one_request_over_a_warm_pool(
-    benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str
-) -> None:
+def test_one_request_over_a_warm_pool(benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str) -> None:
     connect(backend, "echo")
     address = server(backend, "echo")
 
@@ -39,9 +36,7 @@ def test_one_request_over_a_warm_pool(
 
 
 @pytest.mark.benchmark(group="connect, round trip of 100 B, close, new link")
-def test_one_request_over_a_new_link(
-    benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str
-) -> None:
+def test_one_request_over_a_new_link(benchmark: BenchmarkFixture, server: Serve, connect: Connect, backend: str) -> None:
     connect(backend, "echo")
     address = server(backend, "echo")
 

@@ -6,6 +6,7 @@ from itertools import cycle
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
+
 from tcpconn_bench.serving import Connect
 
 ROUNDS, ITERATIONS, WARMUP = 50, 100, 5

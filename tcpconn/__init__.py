@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from tcpconn.address import Address
-from tcpconn.blocking import Connection, Stats
+from tcpconn.blocking import Connection
 from tcpconn.config import Config
 from tcpconn.connecting import connect
 from tcpconn.errors import (
@@ -31,6 +31,7 @@ from tcpconn.errors import (
 from tcpconn.lifecycle import State
 from tcpconn.listening import Listener, listen, serve, wrap
 from tcpconn.pool import Pool
+from tcpconn.stats import Stats
 from tcpconn.transport import available_backends
 
 try:

@@ -4,43 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
 from tcpconn.carrier import Carrier
 from tcpconn.errors import ConnectionClosed, ConnectionLost, MessageTooLarge, TcpconnError, TimedOut
 from tcpconn.frames import Code
+from tcpconn.leading import wait
 from tcpconn.lifecycle import State
 from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
+from tcpconn.stats import Stats
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
 
-__all__ = ["Connection", "Stats"]
+__all__ = ["Connection"]
 
 T = TypeVar("T")
 
 _TOTAL_SIZE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Figures of one logical connection.
-
-    Attributes:
-        messages_sent, bytes_sent: what was accepted for sending.
-        messages_received, bytes_received: what the application has taken out.
-        waiting: messages received that the application has not taken yet.
-        reconnects: links of this session that took the place of a lost one.
-    """
-
-    messages_sent: int
-    bytes_sent: int
-    messages_received: int
-    bytes_received: int
-    waiting: int
-    reconnects: int
 
 
 class Connection:
@@ -83,7 +65,7 @@ class Connection:
     @property
     def state(self) -> State:
         """What the connection is doing: connected, reconnecting, draining or closed."""
-        if self._closed or self._stream.receive_failure is not None and self._stream.send_failure is not None:
+        if self._closed or (self._stream.receive_failure is not None and self._stream.send_failure is not None):
             return State.CLOSED
         return self._carrier.lifecycle.state
 
@@ -98,14 +80,7 @@ class Connection:
         """Return the figures of this connection."""
         stream = self._stream
         with self._lock:
-            return Stats(
-                messages_sent=stream.messages_sent,
-                bytes_sent=stream.bytes_sent,
-                messages_received=stream.messages_received,
-                bytes_received=stream.bytes_received,
-                waiting=len(stream.inbox),
-                reconnects=self._carrier.reconnects,
-            )
+            return Stats.of(stream, self._carrier.reconnects)
 
     # -- sending
 
@@ -150,7 +125,7 @@ class Connection:
         outbox, stream = self._outbox, self._stream
         length = len(payload)
         while not outbox.send(stream, payload):
-            if not self._carrier.wait(stream.waiters, lambda: outbox.may_send(stream, length), deadline):
+            if not wait(self._carrier, stream.waiters, lambda: outbox.may_send(stream, length), deadline):
                 raise TimedOut(
                     f"{self._label()}: the peer granted no credit for {length} bytes within {timeout} s; nothing was sent. "
                     "Its application is not receiving as fast as this end sends"
@@ -172,7 +147,7 @@ class Connection:
         if carrier.blocked:
             # The message is accepted; waiting here instead of piling up lets the link, not memory, set the pace.
             deadline = None if timeout is None else time.monotonic() + timeout
-            carrier.wait(carrier.waiters, lambda: not carrier.blocked, deadline)
+            wait(carrier, carrier.waiters, lambda: not carrier.blocked, deadline)
 
     def send_stream(self, source: Iterable[Buffer] | ReadableFile, timeout: float | None = None) -> int:
         """Send one message that need not fit into memory: an iterable of bytes-like chunks, or a file opened for bytes.
@@ -204,9 +179,7 @@ class Connection:
         except BaseException as error:
             if begun:
                 with self._lock:
-                    self._mux.reset(
-                        stream, Code.CANCELLED, f"the sender gave up in the middle of a message: {error!r:.200}"
-                    )
+                    self._mux.reset(stream, Code.CANCELLED, f"the sender gave up in the middle of a message: {error!r:.200}")
                     self._carrier.pump()
             raise
         return size
@@ -217,7 +190,7 @@ class Connection:
         ready = self._outbox.may_step if begun else self._outbox.may_send
         with self._lock:
             while not attempt():
-                if not carrier.wait(stream.waiters, lambda: ready(stream, length), deadline):
+                if not wait(carrier, stream.waiters, lambda: ready(stream, length), deadline):
                     raise TimedOut(f"{self._label()}: the peer granted no credit within {timeout} s")
             self._after_send(timeout)
 
@@ -248,7 +221,7 @@ class Connection:
         carrier.turned = True
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            if not carrier.wait(stream.waiters, lambda: stream.readable, deadline):
+            if not wait(carrier, stream.waiters, lambda: stream.readable, deadline):
                 raise TimedOut(f"{self._label()}: no message came within {timeout} s")
             item = take(stream)
             if item is not None:
@@ -354,9 +327,7 @@ class Connection:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             if not self._flush(deadline):
-                raise TimedOut(
-                    f"{self._label()}: not everything was acknowledged within {timeout} s; it is still being sent"
-                )
+                raise TimedOut(f"{self._label()}: not everything was acknowledged within {timeout} s; it is still being sent")
 
     def _flush(self, deadline: float | None) -> bool:
         session, stream, carrier = self._session, self._stream, self._carrier
@@ -365,7 +336,7 @@ class Connection:
         def framed() -> bool:
             return session.ended is not None or session.flush_target(stream) is not None
 
-        if not framed() and not carrier.wait(stream.waiters, framed, deadline):
+        if not framed() and not wait(carrier, stream.waiters, framed, deadline):
             return False
         target = session.flush_target(stream)
         if target is not None and session.acknowledged < target and session.ended is None:
@@ -374,7 +345,7 @@ class Connection:
             def acknowledged() -> bool:
                 return session.acknowledged >= target or session.ended is not None
 
-            if not carrier.wait(carrier.waiters, acknowledged, deadline):
+            if not wait(carrier, carrier.waiters, acknowledged, deadline):
                 return False
         lost = session.lost[stream.number]
         if lost:
@@ -419,9 +390,7 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             self.close()
         except TcpconnError:

@@ -92,7 +92,7 @@ class Caretaker:
 
     def tell(self, carrier: Carrier) -> None:
         """Have a carrier tell its owner and its users what happened, outside its lock."""
-        self.do(carrier.tell_end)
+        self.do(carrier.tell)
 
     def owe_ack(self, carrier: Carrier) -> None:
         """Have a carrier acknowledge what it received, after a moment in which more may come."""
@@ -172,8 +172,8 @@ class Caretaker:
         descriptor: int,
         seat: Seat | None = None,
         *,
-        read: Callable[[], object] | None | bool = False,
-        write: Callable[[], object] | None | bool = False,
+        read: Callable[[], object] | bool | None = False,
+        write: Callable[[], object] | bool | None = False,
     ) -> None:
         with self._lock:
             if seat is not None and seat.closed:

@@ -11,19 +11,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 from tcpconn.caretaker import Caretaker
 from tcpconn.config import Config
 from tcpconn.errors import ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code
+from tcpconn.leading import wait
 from tcpconn.lifecycle import Action, Lifecycle, State
+from tcpconn.notices import Notices
+from tcpconn.payloads import rest_of
 from tcpconn.polling import BusyPoll
 from tcpconn.session import Session
 from tcpconn.sink import LinkSink
 from tcpconn.stream import Stream
 from tcpconn.transport import Link
-from tcpconn.waiting import Seat, Waiter, current_waiter
+from tcpconn.waiting import Seat, Waiter
 
 __all__ = ["Carrier"]
 
@@ -83,13 +86,10 @@ class Carrier:
         self.flush_listed = False
         self.scheduled = float("inf")
         self._on_open = on_open
-        self._on_end = on_end
-        self._ended_told = False
+        self._notices = Notices(None if on_end is None else partial(on_end, self))
         self._writing = False
         self._leftover: list[bytes | memoryview] | None = None
         self._mute: Link | None = None
-        self._state_callbacks: list[Callable[[State], None]] = []
-        self._states_to_tell: list[State] = []
         self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
         caretaker.carriers.add(self)
 
@@ -189,13 +189,13 @@ class Carrier:
                 self.pump()
 
     def finish(self, timeout: float | None, text: str, code: Code = Code.CLOSED) -> None:
-        """Wait up to `timeout` seconds until the peer has acknowledged everything, then close in good order. Without the lock."""
+        """Wait up to `timeout` seconds for the peer to acknowledge everything, then close in good order. Without the lock."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.lock:
             session = self.session
             if session is not None and session.ended is None:
                 session.ping()
-                self.wait(self.waiters, lambda: session.settled or session.ended is not None, deadline)
+                wait(self, self.waiters, lambda: session.settled or session.ended is not None, deadline)
             if self.lifecycle.state is not State.CLOSED:
                 self.goodbye(code, text)
 
@@ -207,30 +207,24 @@ class Carrier:
         if self.session is not None:
             self.session.end(text)
 
-    def tell_end(self) -> None:
-        """Tell the owner that the session is over, and the users each change of state. Without the lock; the caretaker calls it."""
+    def tell(self) -> None:
+        """Tell the users of changes of state, and the owner of the end. Without the lock; the caretaker calls it."""
         with self.lock:
-            ended = self.lifecycle.state is State.CLOSED and not self._ended_told
-            self._ended_told = self._ended_told or ended
-            states, self._states_to_tell = self._states_to_tell, []
-            callbacks = list(self._state_callbacks)
-        for state in states:
-            for callback in callbacks:
-                try:
-                    callback(state)
-                except Exception:
-                    log.exception("a callback for changes of state failed")
-        if ended and self._on_end is not None:
-            self._on_end(self)
+            calls = self._notices.due(ended=self.lifecycle.state is State.CLOSED)
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                log.exception("a callback for changes of state failed")
 
     def _state_changed(self, state: State) -> None:
-        self._states_to_tell.append(state)
+        self._notices.states.append(state)
         self.caretaker.tell(self)
 
     def on_state_change(self, callback: Callable[[State], None]) -> None:
         """Call `callback` with each new state, from the caretaker's thread."""
         with self.lock:
-            self._state_callbacks.append(callback)
+            self._notices.callbacks.append(callback)
 
     # -- time
 
@@ -241,7 +235,7 @@ class Carrier:
     def tick(self) -> list[Action]:
         """Do what is due, and return what only the owner can do (CLOSE_IDLE). The caretaker calls it, without the lock."""
         dial = False
-        left = []
+        left: list[Action] = []
         with self.lock:
             for action in self.lifecycle.tick(time.monotonic()):
                 match action:
@@ -301,7 +295,8 @@ class Carrier:
             self.caretaker.owe_ack(self)
 
     def _peer_is_going(self) -> None:
-        assert self.session is not None and self.session.farewell is not None
+        assert self.session is not None
+        assert self.session.farewell is not None
         code, text = self.session.farewell
         if code not in (Code.CLOSED, Code.SHUTTING_DOWN):
             log.error("%s ended the session: %s: %s", self.address, Code.describe(code), text)
@@ -369,74 +364,7 @@ class Carrier:
             self.pump()
             return self.blocked
 
-    # -- waiting
-
-    def wait(self, waiters: list[Waiter], ready: Callable[[], bool], deadline: float | None) -> bool:
-        """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
-
-        Args:
-            waiters: where to register, so that whoever makes it ready wakes this thread.
-            ready: looked at with the lock held.
-            deadline: by `time.monotonic()`, or None.
-
-        Returns:
-            Whether it is ready; False when the deadline has passed.
-        """
-        waiter = current_waiter()
-        waiter.settle()
-        waiters.append(waiter)
-        try:
-            while True:
-                self.pump()
-                if ready():
-                    return True
-                timeout = None if deadline is None else deadline - time.monotonic()
-                if timeout is not None and timeout <= 0:
-                    return False
-                seat, link = self.seat, self.link
-                self.lock.release()
-                try:
-                    if seat is None or link is None:
-                        waiter.sleep(timeout)
-                    elif seat.take(waiter):
-                        try:
-                            self._lead(seat, link, ready, deadline)
-                        finally:
-                            seat.leave(waiter)
-                    else:
-                        try:
-                            waiter.sleep(timeout)
-                        finally:
-                            seat.stop_following(waiter)
-                finally:
-                    self.lock.acquire()
-        finally:
-            waiters.remove(waiter)
-
-    def _lead(self, seat: Seat, link: Link, ready: Callable[[], bool], deadline: float | None) -> None:
-        """Read until `ready()`, the deadline, or the loss of the link. The seat is held, the lock is not."""
-        channel = seat.channel
-        read = channel.read
-        poll = self.poll
-        while self.seat is seat and not ready():
-            if self._leftover is not None:
-                timeout = None if deadline is None else max(deadline - time.monotonic(), 0)
-                readable, writable = link.wait(timeout, read=True, write=True)
-                if readable:
-                    read(0)
-                if writable:
-                    with self.lock:
-                        self.pump()
-            elif not poll.worthwhile or not poll.read(read, deadline):
-                now = time.monotonic()
-                timeout = None if deadline is None else deadline - now
-                if timeout is not None and timeout <= 0:
-                    return
-                count = read(timeout)
-                poll.waited(time.monotonic() - now, count)
-                if not count:
-                    # Woken, lost or timed out: the caller looks at everything anew.
-                    return
+    # -- waking
 
     def wake_all(self) -> None:
         """Make every waiting thread look again. The lock is held."""
@@ -454,12 +382,3 @@ class Carrier:
 
     def __repr__(self) -> str:
         return f"<Carrier {self.lifecycle.state} {self.address} {self.session!r}>"
-
-
-def rest_of(buffers: Sequence[Any], taken: int) -> list[bytes | memoryview] | None:
-    """Return what is left of `buffers` after `taken` bytes, or None if nothing is."""
-    for index, buffer in enumerate(buffers):
-        if taken < len(buffer):
-            return [memoryview(buffer)[taken:] if taken else buffer, *buffers[index + 1 :]]
-        taken -= len(buffer)
-    return None

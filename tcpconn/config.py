@@ -114,7 +114,7 @@ class Config:
                 where = f"environment variable {_PREFIX}{name.upper()}" if source == "environment" else source
                 if name not in _checks():
                     raise _unknown(name, value, where)
-                values[name] = _checks()[name](_parsed(name, value, where) if source == "environment" else value, where)
+                values[name] = _checks()[name](_parsed(name, value) if source == "environment" else value, where)
                 sources[name] = where
         return _checked(values, sources)
 
@@ -192,7 +192,7 @@ def _check_of(field: dataclasses.Field[Any], hint: Any) -> Callable[[Any, str], 
     return check
 
 
-def _parsed(name: str, text: str, source: str) -> Any:
+def _parsed(name: str, text: str) -> Any:
     """Turn the text of an environment variable into a value of about the right type; the check does the rest."""
     default_type = typing.get_type_hints(Config)[name]
     members = typing.get_args(default_type) or (default_type,)

@@ -12,6 +12,7 @@ from tcpconn.blocking import Connection
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
 from tcpconn.errors import ConfigError, ConnectError, TcpconnError
+from tcpconn.leading import wait
 from tcpconn.lifecycle import State
 from tcpconn.pool import Pool, default_pool
 
@@ -55,7 +56,7 @@ def connect(
         limit = settings.connect_timeout
         deadline = None if limit is None else time.monotonic() + limit
         with carrier.lock:
-            carrier.wait(carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)
+            wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)
             session = carrier.session
             if session is None or session.ended is not None:
                 raise _connect_error(carrier, where, settings)

@@ -311,9 +311,7 @@ class Hello:
             HandshakeError: wrong magic, another protocol version, or fields that make no sense.
         """
         if body[: len(MAGIC)] != MAGIC:
-            raise HandshakeError(
-                f"the first frame begins with {body[:4]!r}, not with {MAGIC!r}: the peer is not tcpconn"
-            )
+            raise HandshakeError(f"the first frame begins with {body[:4]!r}, not with {MAGIC!r}: the peer is not tcpconn")
         if len(body) == len(MAGIC) or body[len(MAGIC)] != VERSION:
             theirs = body[len(MAGIC)] if len(body) > len(MAGIC) else "none"
             raise HandshakeError(f"the peer speaks protocol version {theirs}, this end version {VERSION}")

@@ -106,9 +106,7 @@ class Greeting:
                 raise self.failure
             rest = None if deadline is None else deadline - time.monotonic()
             if rest is not None and rest <= 0:
-                raise TimedOut(
-                    f"{self.link.peer} accepted the link but sent no HELLO within handshake_timeout={timeout} s"
-                )
+                raise TimedOut(f"{self.link.peer} accepted the link but sent no HELLO within handshake_timeout={timeout} s")
             channel.read(rest)
         return self.hello
 

@@ -107,11 +107,7 @@ class Listener:
                 self._arrived.notify()
                 return
         assert carrier.session is not None
-        text = (
-            "the listener is closed"
-            if self._closed
-            else f"{self.config.backlog} connections wait to be accepted (backlog)"
-        )
+        text = "the listener is closed" if self._closed else f"{self.config.backlog} connections wait to be accepted (backlog)"
         carrier.session.mux.reset(stream, Code.REFUSED, text)
 
     # -- links
@@ -268,9 +264,7 @@ class Listener:
     def __enter__(self) -> Listener:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -332,7 +326,8 @@ def serve(
     Args:
         handler: what to do with a connection.
         address: where to listen, or a listener to use.
-        config: as for `listen`; **overrides: the same.
+        config: as for `listen`.
+        **overrides: as for `listen`.
     """
     listener = address if isinstance(address, Listener) else listen(address, config=config, **overrides)
     workers: set[threading.Thread] = set()

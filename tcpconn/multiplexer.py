@@ -283,8 +283,8 @@ class Multiplexer:
         self._finish_incoming(stream)
         if item.size > self.ours.max_message:
             raise MessageTooLarge(
-                f"id {stream.name!r} from {self.peer}: a streamed message grew beyond max_message={self.ours.max_message} bytes "
-                "and was skipped; use receive_stream(), or raise max_message"
+                f"id {stream.name!r} from {self.peer}: a streamed message grew beyond max_message={self.ours.max_message} "
+                "bytes and was skipped; use receive_stream(), or raise max_message"
             )
         return b"".join(item.gathered)
 

@@ -1,13 +1,13 @@
-"""What users hand over to be sent, made into the `bytes` that the engine keeps."""
+"""What users hand over to be sent, made into the `bytes` that the engine keeps, and buffers partly sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from tcpconn.transport import Buffer
 
-__all__ = ["ReadableFile", "chunks", "to_bytes"]
+__all__ = ["ReadableFile", "chunks", "rest_of", "to_bytes"]
 
 
 class ReadableFile(Protocol):
@@ -18,14 +18,14 @@ class ReadableFile(Protocol):
         ...
 
 
-def to_bytes(message: Buffer) -> bytes:
+def to_bytes(message: object) -> bytes:
     """Copy a bytes-like object.
 
     Raises:
         TypeError: it is none.
     """
     try:
-        return memoryview(message).tobytes()
+        return memoryview(message).tobytes()  # type: ignore[arg-type]
     except TypeError:
         hint = "; encode text first, as in message.encode()" if isinstance(message, str) else ""
         raise TypeError(f"a message is a bytes-like object, not {type(message).__name__}{hint}") from None
@@ -46,3 +46,12 @@ def chunks(source: Iterable[Buffer] | ReadableFile, size: int) -> Iterator[bytes
             continue
         for start in range(0, len(payload), size):
             yield payload[start : start + size]
+
+
+def rest_of(buffers: Sequence[Any], taken: int) -> list[bytes | memoryview] | None:
+    """Return what is left of `buffers` after `taken` bytes, or None if nothing is."""
+    for index, buffer in enumerate(buffers):
+        if taken < len(buffer):
+            return [memoryview(buffer)[taken:] if taken else buffer, *buffers[index + 1 :]]
+        taken -= len(buffer)
+    return None

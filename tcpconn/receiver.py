@@ -162,14 +162,10 @@ class Receiver:
             self.count += count
             self.unacknowledged_bytes += position
         if mux.unconsumed > mux.ours.session_credit:
-            raise ProtocolError(
-                f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed"
-            )
+            raise ProtocolError(f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed")
         return position
 
-    def _decode_one(
-        self, data: bytes | memoryview, position: int, end: int, header: tuple[int, int, int, int, int]
-    ) -> int:
+    def _decode_one(self, data: bytes | memoryview, position: int, end: int, header: tuple[int, int, int, int, int]) -> int:
         """Handle one frame of any kind; return where the next begins, or -1 if this one is not all there yet."""
         kind, flags, reserved, number, length = header
         mux = self._mux
@@ -253,9 +249,7 @@ class Receiver:
                 landing.view = landing.chunk.view
                 return landing
             if total > mux.ours.max_message:
-                raise ProtocolError(
-                    f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed"
-                )
+                raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
             if length - _U64 > total:
                 raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
             landing.assembly = Assembly(total)
@@ -296,9 +290,7 @@ class Receiver:
             mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
             return
         if landing.assembly is not None:
-            self._commit_known(
-                stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing
-            )
+            self._commit_known(stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing)
         else:
             assert landing.chunk is not None
             self._commit_unknown(stream, landing.chunk, landing.flags, cost)

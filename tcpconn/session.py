@@ -48,9 +48,7 @@ class Session:
 
     def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
         self.id = ours.session
-        self.mux = Multiplexer(
-            client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer
-        )
+        self.mux = Multiplexer(client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer)
         self.outbox = self.mux.outbox
         self.receiver = Receiver(self.mux, self._on_control)
         self.linked = False
@@ -156,9 +154,7 @@ class Session:
         match kind:
             case FrameType.ACK | FrameType.PING | FrameType.PONG:
                 if len(body) != frames.U64.size:
-                    raise ProtocolError(
-                        f"{self.mux.peer} sent a {FrameType(kind).name} of {len(body)} bytes instead of 8"
-                    )
+                    raise ProtocolError(f"{self.mux.peer} sent a {FrameType(kind).name} of {len(body)} bytes instead of 8")
                 number = frames.U64.unpack(body)[0]
                 if kind == FrameType.ACK:
                     self._peer_acknowledged(number)

@@ -123,9 +123,7 @@ class Stream:
         "window",
     )
 
-    def __init__(
-        self, number: int, name: str | bytes, metadata: dict[str, Any], *, send_credit: int, window: int
-    ) -> None:
+    def __init__(self, number: int, name: str | bytes, metadata: dict[str, Any], *, send_credit: int, window: int) -> None:
         self.number = number
         self.name = name
         self.metadata = metadata

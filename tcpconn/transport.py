@@ -79,13 +79,13 @@ class Sink(Protocol):
 
 
 class Channel(Protocol):
-    """Something that one thread at a time reads, and that feeds the sinks of one link or of many.
+    """What one thread at a time reads, and what feeds the sinks of one link or of many.
 
     A TCP link is its own channel; all links of a ZeroMQ ROUTER share one.
     """
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable whenever `read` may have something to deliver. It may be readable for nothing."""
+        """Return a descriptor that is readable whenever `read` may have something to deliver; at times for nothing."""
         ...
 
     def read(self, timeout: float | None) -> int:

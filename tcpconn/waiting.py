@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from tcpconn.transport import Channel
 
@@ -128,7 +129,5 @@ class Seat:
             follower.wake()
 
     def _remove(self, waiter: Waiter) -> None:
-        try:
+        with suppress(ValueError):
             self._followers.remove(waiter)
-        except ValueError:
-            pass

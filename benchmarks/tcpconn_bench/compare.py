@@ -57,9 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "jsonl", "lines", "msgpack", "directory"),
         help="what --messages holds (default: by its name, or else its content)",
     )
-    parser.add_argument(
-        "--rounds", type=_positive, metavar="N", help=f"measured rounds (default: {_DEFAULTS['rounds']})"
-    )
+    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"measured rounds (default: {_DEFAULTS['rounds']})")
     parser.add_argument(
         "--warmup",
         type=_natural,

@@ -102,7 +102,7 @@ class MessageSet:
         }
 
 
-def load(path: str | Path | None = None, *, format: str = "auto", limit: int = DEFAULT_LIMIT) -> MessageSet:  # noqa: A002
+def load(path: str | Path | None = None, *, format: str = "auto", limit: int = DEFAULT_LIMIT) -> MessageSet:
     """Read the messages at `path`, or the corpus that comes with the package.
 
     Args:

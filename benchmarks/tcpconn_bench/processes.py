@@ -43,7 +43,8 @@ class WorkerProcess:
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._commands = self._process.stdin
         self._answers = self._process.stdout
         self._read = b""

@@ -128,9 +128,7 @@ def _subject(record: Record, floor: Record | None) -> dict[str, Any]:
         }
         if floor is not None and floor.rounds:
             result["to_floor"] = {
-                workload: {
-                    name: median_ratio(record.series(workload, name), floor.series(workload, name)) for name in names
-                }
+                workload: {name: median_ratio(record.series(workload, name), floor.series(workload, name)) for name in names}
                 for workload, names in _FIGURES.items()
             }
     return result

@@ -59,7 +59,7 @@ def serve(listener: Listener, service: str, *, threads: bool) -> None:
 def _until_closed(serve_one: Callable[[Endpoint], None], endpoint: Endpoint) -> None:
     try:
         serve_one(endpoint)
-    except Exception as error:  # noqa: BLE001 - each subject has its own for the end of a connection
+    except Exception as error:
         print(f"connection ended: {type(error).__name__}: {error}")
     finally:
         endpoint.close()

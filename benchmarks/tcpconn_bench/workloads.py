@@ -69,13 +69,11 @@ def _ask(messages: Sequence[bytes]) -> Part:
         receive = endpoint.receive
         clock = perf_counter_ns
         verified = 0
-        index = 0
-        for message in messages:
+        for index, message in enumerate(messages):
             begun = clock()
             send(message)
             answer = receive()
             times[index] = clock() - begun
-            index += 1
             if answer == message:
                 verified += 1
         return {"verified": verified, "times": times}

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
 
 pytest.importorskip("rich")
@@ -133,9 +134,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def compare(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
+    return subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
 def compare_one(environment: dict[str, str], subject: str, path: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -206,9 +205,7 @@ def test_streamed_messages_out_of_order_end_in_exit_code_1(environment: dict[str
     assert found["error"] is None
 
 
-def test_a_subject_whose_process_ends_is_given_up_and_the_others_go_on(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_subject_whose_process_ends_is_given_up_and_the_others_go_on(environment: dict[str, str], tmp_path: Path) -> None:
     found = compare_one(environment, "crashing", tmp_path / "r.json")
     assert "the server's process ended unexpectedly (exit code 7)" in found["error"]
     assert "about to crash" in found["error"]
@@ -219,9 +216,7 @@ def test_an_error_in_a_subject_is_reported_in_its_own_words(environment: dict[st
     assert "RuntimeError: no more of this" in compare_one(environment, "raising", tmp_path / "r.json")["error"]
 
 
-def test_a_subject_that_does_not_get_on_is_given_up_after_the_timeout(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_subject_that_does_not_get_on_is_given_up_after_the_timeout(environment: dict[str, str], tmp_path: Path) -> None:
     found = compare_one(environment, "losing", tmp_path / "r.json", "--timeout", "2")
     assert "did not answer within 2 s" in found["error"]
 

@@ -12,7 +12,8 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tcpconn_bench.messages import CORPUS, MessageSet, MessagesError, load
+
+from tcpconn_bench.messages import CORPUS, MessagesError, MessageSet, load
 
 VALUES: list[Any] = [{"id": 1, "tags": ["a", "é"]}, "text", [1.5, None, b"\x00" * 300], 7, msgpack.ExtType(4, b"abc")]
 
@@ -55,9 +56,7 @@ def test_msgpack_objects_are_kept_as_they_were_encoded(tmp_path: Path, name: str
 
 
 @given(st.lists(st.recursive(st.none() | st.integers(-(2**63), 2**63) | st.text() | st.binary(), st.lists), min_size=1))
-def test_any_row_of_msgpack_objects_is_cut_where_each_ends(
-    tmp_path_factory: pytest.TempPathFactory, values: Any
-) -> None:
+def test_any_row_of_msgpack_objects_is_cut_where_each_ends(tmp_path_factory: pytest.TempPathFactory, values: Any) -> None:
     encoded = [msgpack.packb(value) for value in values]
     path = write(tmp_path_factory.getbasetemp() / "generated.msgpack", b"".join(encoded))
     assert load(path).messages == encoded
@@ -98,13 +97,13 @@ def test_each_file_of_a_directory_is_a_message_in_the_order_of_their_names(tmp_p
 
 
 @pytest.mark.parametrize("format", ["auto", "directory"])
-def test_an_empty_directory_is_refused(tmp_path: Path, format: str) -> None:  # noqa: A002
+def test_an_empty_directory_is_refused(tmp_path: Path, format: str) -> None:
     with pytest.raises(MessagesError, match="holds no message"):
         load(tmp_path, format=format)
 
 
 def test_what_is_not_there_empty_or_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MessagesError, match="cannot read .*absent.*No such file"):
+    with pytest.raises(MessagesError, match=r"cannot read .*absent.*No such file"):
         load(tmp_path / "absent")
     with pytest.raises(MessagesError, match="is empty"):
         load(write(tmp_path / "m.jsonl", b""))

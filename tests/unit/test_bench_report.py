@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+
 from tcpconn_bench.environment import describe
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.report import Record, print_tables, round_figures, subjects_result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tcpconn_bench.stats import Distribution, median, median_ratio
 
 

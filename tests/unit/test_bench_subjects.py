@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tcpconn_bench.subjects import Endpoint, Subject, find
 from tcpconn_bench.subjects.plain_socket import PlainSocket
 
@@ -55,9 +56,7 @@ def test_a_floor_carries_messages_of_every_size(ends: tuple[Endpoint, Endpoint, 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(sizes=st.lists(st.sampled_from(SIZES[:7]) | st.integers(0, 70_000), max_size=30))
-def test_a_floor_carries_messages_of_mixed_sizes(
-    ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor], sizes: list[int]
-) -> None:
+def test_a_floor_carries_messages_of_mixed_sizes(ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor], sizes: list[int]) -> None:
     check([bytes([number]) * size for number, size in enumerate(sizes)], *ends)
 
 

@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM, WORKLOADS, fit, summarize, take
 
 MESSAGES = [bytes([index % 256]) * (index * 7 % 5000) for index in range(1000)]

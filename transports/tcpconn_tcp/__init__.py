@@ -48,4 +48,3 @@ class TcpTransport:
             raise NotImplementedError(f"{accepted!r} is not connected") from error
         prepare(accepted, options)
         return TcpLink(accepted, describe(accepted, name))
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkOptions

@@ -88,9 +88,9 @@ class Waiter:
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
         """Return pairs that begin with a readable descriptor; none after `timeout` seconds (None: for ever)."""
-        if sys.platform == "linux":
-            return self._set.poll(timeout)
-        return [(event.ident, event.filter) for event in self._set.control(None, 8, timeout)]
+        if sys.platform != "linux":
+            return [(event.ident, event.filter) for event in self._set.control(None, 8, timeout)]
+        return self._set.poll(timeout)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while any of the set is; -1 after `close`."""

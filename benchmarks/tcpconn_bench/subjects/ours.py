@@ -11,7 +11,6 @@ from typing import Any
 
 import tcpconn
 from tcpconn.transport import load_transport
-
 from tcpconn_bench.subjects.base import Message
 
 __all__ = ["Tcpconn"]

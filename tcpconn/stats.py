@@ -1,0 +1,40 @@
+"""The figures of one logical connection, as users see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tcpconn.stream import Stream
+
+__all__ = ["Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of one logical connection.
+
+    Attributes:
+        messages_sent, bytes_sent: what was accepted for sending.
+        messages_received, bytes_received: what the application has taken out.
+        waiting: messages received that the application has not taken yet.
+        reconnects: links of this session that took the place of a lost one.
+    """
+
+    messages_sent: int
+    bytes_sent: int
+    messages_received: int
+    bytes_received: int
+    waiting: int
+    reconnects: int
+
+    @classmethod
+    def of(cls, stream: Stream, reconnects: int) -> Stats:
+        """Read them off a stream; whoever guards the stream calls this."""
+        return cls(
+            messages_sent=stream.messages_sent,
+            bytes_sent=stream.bytes_sent,
+            messages_received=stream.messages_received,
+            bytes_received=stream.bytes_received,
+            waiting=len(stream.inbox),
+            reconnects=reconnects,
+        )
