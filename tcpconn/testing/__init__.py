@@ -1,0 +1,11 @@
+"""What tests of tcpconn, of services built on it, and of further backends need: links that can be made to fail.
+
+`Relay` stands between two processes and cuts, stalls or refuses their connections, whatever backend they use.
+`tcpconn.testing.contract` holds the test-suite of a backend; it alone needs pytest and is not imported from here.
+"""
+
+from __future__ import annotations
+
+from tcpconn.testing.relay import Relay
+
+__all__ = ["Relay"]
