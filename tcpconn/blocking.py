@@ -15,7 +15,7 @@ from tcpconn.lifecycle import State
 from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stats import Stats
-from tcpconn.stream import Stream
+from tcpconn.stream import Incoming, Stream
 from tcpconn.transport import Buffer
 
 __all__ = ["Connection"]
@@ -209,12 +209,15 @@ class Connection:
             MessageTooLarge: the next message was a stream longer than `max_message`; it was skipped.
         """
         with self._lock:
-            message = self._mux.take(self._stream)
-            if message is None:
-                message = self._receive_later(self._mux.take, timeout)
-            if self._outbox.urgent:
-                self._carrier.pump()
-            return message
+            return self._receive(self._mux.take, timeout)
+
+    def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
+        item = take(self._stream)
+        if item is None:
+            item = self._receive_later(take, timeout)
+        if self._outbox.urgent:
+            self._carrier.pump()
+        return item
 
     def _receive_later(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
         carrier, stream = self._carrier, self._stream
@@ -236,13 +239,14 @@ class Connection:
         """
         if max_messages < 1:
             raise ValueError(f"max_messages={max_messages}: at least 1 is allowed")
-        messages = [self.receive(timeout)]
         take, stream = self._mux.take, self._stream
         with self._lock:
-            while len(messages) < max_messages and stream.inbox and stream.readable:
+            messages = [self._receive(take, timeout)]
+            inbox = stream.inbox
+            # A streamed message comes first or not at all: taking it may raise, and what was taken before would be lost.
+            while len(messages) < max_messages and inbox and type(inbox[0]) is not Incoming:
                 message = take(stream)
-                if message is None:
-                    break
+                assert message is not None
                 messages.append(message)
             if self._outbox.urgent:
                 self._carrier.pump()
@@ -264,10 +268,12 @@ class Connection:
             Whatever `receive` raises.
         """
         with memoryview(buffer).cast("B") as view:
-            message = self.receive(timeout)
-            if len(message) > len(view):
-                with self._lock:
+            with self._lock:
+                message = self._receive(self._mux.take, timeout)
+                if len(message) > len(view):
+                    # Before another thread takes the one behind it.
                     self._mux.put_back(self._stream, message)
+            if len(message) > len(view):
                 raise MessageTooLarge(
                     f"{self._label()}: the next message has {len(message)} bytes, the buffer {len(view)}; "
                     "receive it with a larger one"
@@ -289,12 +295,7 @@ class Connection:
         """
         while True:
             with self._lock:
-                piece = self._mux.take_piece(self._stream)
-                if piece is None:
-                    piece = self._receive_later(self._mux.take_piece, timeout)
-                if self._outbox.urgent:
-                    self._carrier.pump()
-            chunk, last = piece
+                chunk, last = self._receive(self._mux.take_piece, timeout)
             if chunk:
                 yield chunk
             if last:
@@ -336,7 +337,8 @@ class Connection:
         def framed() -> bool:
             return session.ended is not None or session.flush_target(stream) is not None
 
-        if not framed() and not wait(carrier, stream.waiters, framed, deadline):
+        # Among those whom every acknowledgement wakes: what waits for room is framed without a word to the stream's waiters.
+        if not framed() and not wait(carrier, carrier.waiters, framed, deadline):
             return False
         target = session.flush_target(stream)
         if target is not None and session.acknowledged < target and session.ended is None:
@@ -358,6 +360,12 @@ class Connection:
             self._mux.close_sending(self._stream)
             self._carrier.pump()
 
+    def refuse(self, reason: str) -> None:
+        """End the connection at once in both directions and tell the peer why, instead of serving it."""
+        with self._lock:
+            self._mux.reset(self._stream, Code.REFUSED, reason)
+            self._carrier.pump()
+
     def close(self) -> None:
         """Close the connection: what was sent before still arrives, what the peer sends from now on is dropped.
 
@@ -374,7 +382,6 @@ class Connection:
                 return
             self._closed = True
             self._mux.close(self._stream)
-            self._carrier.wake_stream(self._stream)
             self._carrier.pump()
         try:
             with self._lock:

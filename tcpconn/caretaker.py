@@ -11,7 +11,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import select
 import selectors
 import socket
 import threading
@@ -54,15 +53,12 @@ class _Watch:
 class Caretaker:
     """Stands in for threads that are elsewhere; every method may be called from any thread, also with a carrier's lock held.
 
-    `_lock` guards the table of watched descriptors and the timers; it is held for moments and never while calling out.
-    The lists of errands are deques, appended by any thread and emptied by the caretaker's own.
-
-    Attributes:
-        carriers: all that live in this process.
+    `_lock` guards the set of carriers, the table of watched descriptors and the timers; it is held for moments and never while
+    calling out. The lists of errands are deques, appended by any thread and emptied by the caretaker's own.
     """
 
     def __init__(self) -> None:
-        self.carriers: weakref.WeakSet[Carrier] = weakref.WeakSet()
+        self._carriers: weakref.WeakSet[Carrier] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
@@ -82,6 +78,26 @@ class Caretaker:
         for end in (self._waker, self._wake_end):
             end.setblocking(False)
         self._selector.register(self._waker, _READ, None)
+
+    # -- who there is
+
+    def add(self, carrier: Carrier) -> None:
+        """Take note of a new carrier; it is forgotten with its last reference."""
+        with self._lock:
+            self._carriers.add(carrier)
+
+    @property
+    def carriers(self) -> list[Carrier]:
+        """All carriers that live in this process."""
+        with self._lock:
+            return list(self._carriers)
+
+    def after_fork(self) -> None:
+        """Make a caretaker that a forked child inherited harmless: its thread and its descriptors are the parent's."""
+        self._lock = threading.Lock()
+        # Not closed but dropped: what is unregistered from the old one would be missing in the parent, too.
+        self._selector = selectors.DefaultSelector()
+        self._watches.clear()
 
     # -- errands, from any thread
 
@@ -148,13 +164,13 @@ class Caretaker:
     def attend(self, seat: Seat) -> None:
         """Read a channel whenever something comes and nobody else reads it."""
         seat.watched = True
-        self._change(seat.channel.fileno(), seat, read=lambda: self._read(seat))
+        self._change(seat.descriptor, seat, read=lambda: self._read(seat))
 
     def forget(self, seat: Seat) -> None:
         """Stop attending to a channel for good; before it is closed."""
         with self._lock:
             seat.closed = True
-            descriptor = seat.channel.fileno()
+            descriptor = seat.descriptor
             if self._watches.pop(descriptor, None) is not None:
                 self._selector.unregister(descriptor)
 
@@ -163,9 +179,9 @@ class Caretaker:
 
         def writable() -> None:
             if not carrier.writable():
-                self._change(seat.channel.fileno(), seat, write=None)
+                self._change(seat.descriptor, seat, write=None)
 
-        self._change(seat.channel.fileno(), seat, write=writable)
+        self._change(seat.descriptor, seat, write=writable)
 
     def _change(
         self,
@@ -225,7 +241,12 @@ class Caretaker:
         while True:
             # Declared asleep before looking: whoever adds an errand after the look finds it so, and pokes.
             self._asleep = True
-            self._sleep(self._timeout())
+            try:
+                self._sleep(self._timeout())
+            except OSError:
+                # A descriptor went bad under the selector; without this thread every connection of the process would hang.
+                log.exception("the caretaker cannot wait for its descriptors")
+                time.sleep(TICK)
             self._asleep = False
             self._run_errands()
             now = time.monotonic()
@@ -257,8 +278,8 @@ class Caretaker:
 
     def _sleep(self, timeout: float | None) -> None:
         if timeout is not None and 0 < timeout < TICK / 2:
-            # epoll rounds up to milliseconds; select does not.
-            select.select([self._selector_fileno()], [], [], timeout)
+            # epoll rounds up to whole milliseconds, and nothing that it tells of minds waiting for so short a time.
+            time.sleep(timeout)
             timeout = 0.0
         for key, events in self._selector.select(timeout):
             watch = key.data
@@ -270,10 +291,6 @@ class Caretaker:
                 self._call(watch.on_read)
             if events & _WRITE and watch.on_write is not None:
                 self._call(watch.on_write)
-
-    def _selector_fileno(self) -> int:
-        fileno: Callable[[], int] | None = getattr(self._selector, "fileno", None)
-        return fileno() if fileno is not None else self._waker.fileno()
 
     def _call(self, callback: Callable[[], object]) -> None:
         try:
@@ -331,6 +348,6 @@ class Caretaker:
                 seat.leave(self._waiter)
                 seat.led = False
         else:
-            self._change(seat.channel.fileno(), seat, read=None)
+            self._change(seat.descriptor, seat, read=None)
             seat.led = True
             self._resting.append(seat)

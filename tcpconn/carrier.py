@@ -15,7 +15,7 @@ from functools import partial
 
 from tcpconn.caretaker import Caretaker
 from tcpconn.config import Config
-from tcpconn.errors import ProtocolError, TcpconnError, TimedOut
+from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code
 from tcpconn.leading import wait
 from tcpconn.lifecycle import Action, Lifecycle, State
@@ -88,10 +88,11 @@ class Carrier:
         self._on_open = on_open
         self._notices = Notices(None if on_end is None else partial(on_end, self))
         self._writing = False
+        self._parting: Callable[[], None] | None = None
         self._leftover: list[bytes | memoryview] | None = None
         self._mute: Link | None = None
         self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
-        caretaker.carriers.add(self)
+        caretaker.add(self)
 
     # -- links
 
@@ -99,13 +100,17 @@ class Carrier:
         """Go on over a link whose HELLOs have been exchanged; `rest` is what came after the peer's. The lock is held.
 
         Raises:
-            ProtocolError: the peer claims to have received what was never sent.
+            ProtocolError: the peer claims to have received what was never sent; the session has ended.
         """
         if self.link is not None:
             # The peer has a new link before this end has noticed the loss of the old one.
             session.link_down()
             self._drop_link()
-        session.link_up(received)
+        try:
+            session.link_up(received)
+        except ProtocolError as error:
+            self.end(f"protocol error: {error}")
+            raise
         self.reconnects += self.session is not None
         self.session = session
         self.link = link
@@ -159,10 +164,8 @@ class Carrier:
         assert self.session is not None
         code = Code(error.code) if error.code in Code.__members__.values() else Code.PROTOCOL_ERROR
         self.session.say_goodbye(code, str(error))
-        self.pump()
-        self.session.link_down()
-        self._drop_link()
-        self.end(f"protocol error: {error}")
+        self.sink = None  # nothing more is taken from this peer
+        self._part(partial(self.end, f"protocol error: {error}"))
 
     def end(self, text: str, *, in_order: bool = False, failure: Callable[[], TcpconnError] | None = None) -> None:
         """End the session for good and wake everybody. The lock is held."""
@@ -178,8 +181,15 @@ class Carrier:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""
         if self.session is not None and self.session.ended is None:
             self.session.say_goodbye(code, text)
+        self._part(partial(self.end, text, in_order=True))
+
+    def _part(self, end: Callable[[], None]) -> None:
+        """Write the last words, then end. A thread that is writing now does both, as soon as it can. The lock is held."""
+        if self._writing:
+            self._parting = end
+        else:
             self.pump()
-        self.end(text, in_order=True)
+            end()
 
     def announce_end(self, text: str) -> None:
         """Tell the peer that this end takes no more streams, ahead of `finish`. Without the lock."""
@@ -188,21 +198,31 @@ class Carrier:
                 self.session.say_goodbye(Code.SHUTTING_DOWN, text)
                 self.pump()
 
-    def finish(self, timeout: float | None, text: str, code: Code = Code.CLOSED) -> None:
-        """Wait up to `timeout` seconds for the peer to acknowledge everything, then close in good order. Without the lock."""
+    def finish(self, timeout: float | None, text: str, code: Code = Code.CLOSED) -> int:
+        """Wait up to `timeout` seconds for the peer to acknowledge everything, then close in good order. Without the lock.
+
+        Returns:
+            How many messages the peer has not acknowledged.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.lock:
             session = self.session
             if session is not None and session.ended is None:
                 session.ping()
                 wait(self, self.waiters, lambda: session.settled or session.ended is not None, deadline)
-            if self.lifecycle.state is not State.CLOSED:
-                self.goodbye(code, text)
+            if session is None or self.lifecycle.state is State.CLOSED:
+                self.end(text)
+                return 0
+            lost = session.undelivered().total()
+            self.goodbye(code, text)
+            return lost
 
     def after_fork(self) -> None:
         """Make a carrier that a forked child inherited useless there, without touching the parent's link."""
         text = "this process was forked from the one that made the connection; connect anew in the child"
-        self.lock = threading.Lock()
+        # The same object, since connections hold it, but free: whoever held it does not exist in the child.
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined]
+        self._writing = False
         self.link = self.seat = self.sink = None
         if self.session is not None:
             self.session.end(text)
@@ -261,8 +281,10 @@ class Carrier:
         cause = self.lifecycle.cause
         limit = self.config.connect_timeout if self.session is None else self.config.resume_timeout
         name = "connect_timeout" if self.session is None else "resume_timeout"
-        text = f"the link could not be restored within {name}={limit} s (last: {cause or 'the peer closed it'})"
-        self.end(text)
+        if isinstance(cause, HandshakeError):
+            self.end(f"the peer does not take this session up again: {cause}")
+        else:
+            self.end(f"the link could not be restored within {name}={limit} s (last: {cause or 'the peer closed it'})")
 
     # -- reading
 
@@ -273,10 +295,7 @@ class Carrier:
         self.lifecycle.heard = True
         mux = session.mux
         if mux.woken:
-            for stream in mux.woken:
-                for waiter in stream.waiters:
-                    waiter.wake()
-            mux.woken.clear()
+            self._wake_woken(mux.woken)
         if mux.opened:
             opened, mux.opened[:] = list(mux.opened), []
             for stream in opened:
@@ -284,8 +303,7 @@ class Carrier:
                     self._on_open(self, stream)
         if session.stirred:
             session.stirred = False
-            for waiter in self.waiters:
-                waiter.wake()
+            self._wake(self.waiters)
             if session.farewell is not None:
                 self._peer_is_going()
         if session.has_urgent_output:
@@ -331,13 +349,22 @@ class Carrier:
                 if failed is not None:
                     self._cannot_write(link, failed)
                     return
+                was_blocked = self.blocked
                 self._leftover = rest_of(buffers, taken)
                 if self._leftover is not None:
                     if self.seat is not None:
                         self.caretaker.want_write(self, self.seat)
                     return
+                if was_blocked:
+                    self._wake(self.waiters)
         finally:
             self._writing = False
+            # Framing may have ended what a thread waits for, a long message's turn for one.
+            if session.mux.woken:
+                self._wake_woken(session.mux.woken)
+            if self._parting is not None:
+                end, self._parting = self._parting, None
+                end()
 
     def _cannot_write(self, link: Link, error: OSError) -> None:
         """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
@@ -368,16 +395,19 @@ class Carrier:
 
     def wake_all(self) -> None:
         """Make every waiting thread look again. The lock is held."""
-        for waiter in self.waiters:
-            waiter.wake()
+        self._wake(self.waiters)
         if self.session is not None:
             for stream in self.session.mux.streams.values():
-                for waiter in stream.waiters:
-                    waiter.wake()
+                self._wake(stream.waiters)
 
-    def wake_stream(self, stream: Stream) -> None:
-        """Make every thread look again that waits for a stream. The lock is held."""
-        for waiter in stream.waiters:
+    def _wake_woken(self, woken: list[Stream]) -> None:
+        for stream in woken:
+            self._wake(stream.waiters)
+        woken.clear()
+
+    @staticmethod
+    def _wake(waiters: list[Waiter]) -> None:
+        for waiter in waiters:
             waiter.wake()
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from tcpconn.address import Address
 from tcpconn.blocking import Connection
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
-from tcpconn.errors import ConfigError, ConnectError, TcpconnError
+from tcpconn.errors import ConfigError, ConnectError, HandshakeError, ProtocolError, TcpconnError
 from tcpconn.leading import wait
 from tcpconn.lifecycle import State
 from tcpconn.pool import Pool, default_pool
@@ -51,22 +51,32 @@ def connect(
     config = config or pool.config
     settings = Config.load(**overrides) if config is None else config.replace(**overrides) if overrides else config
     name = _name(id)
-    carrier = pool.lease(where, settings)
-    try:
-        limit = settings.connect_timeout
-        deadline = None if limit is None else time.monotonic() + limit
-        with carrier.lock:
-            wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)
-            session = carrier.session
-            if session is None or session.ended is not None:
-                raise _connect_error(carrier, where, settings)
-            stream = session.mux.open(name, metadata)
-            connection = Connection(carrier, stream, pool.release)
-            carrier.pump()
-            return connection
-    except BaseException:
+    limit = settings.connect_timeout
+    deadline = None if limit is None else time.monotonic() + limit
+    while True:
+        carrier = pool.lease(where, settings)
+        try:
+            with carrier.lock:
+                stood = carrier.session is not None
+                decided = wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)  # noqa: B023
+                session = carrier.session
+                if decided and session is not None and session.ended is None:
+                    connection = Connection(carrier, session.mux.open(name, metadata), pool.release)
+                    carrier.pump()
+                    return connection
+                error = _connect_error(carrier, where, settings)
+            if not decided or not (stood or _may_yet_come(error.__cause__)):
+                raise error
+            # It was given up at the deadline of whoever asked for it first; ours is later.
+        except BaseException:
+            pool.release(carrier)
+            raise
         pool.release(carrier)
-        raise
+
+
+def _may_yet_come(cause: BaseException | None) -> bool:
+    """Whether an attempt failed because nobody was there, and not by what somebody said."""
+    return isinstance(cause, OSError) and not isinstance(cause, ConnectError | ProtocolError)
 
 
 def _name(id: str | bytes | uuid.UUID | None) -> str | bytes:
@@ -81,12 +91,14 @@ def _name(id: str | bytes | uuid.UUID | None) -> str | bytes:
 
 def _connect_error(carrier: Carrier, address: Address, config: Config) -> TcpconnError:
     cause = carrier.lifecycle.cause
-    if isinstance(cause, TcpconnError):
+    if isinstance(cause, ConnectError | ProtocolError):
         error: TcpconnError = type(cause)(f"cannot connect to {address} by backend {config.backend!r}: {cause}")
     else:
         error = ConnectError(
             f"cannot connect to {address} by backend {config.backend!r} within connect_timeout={config.connect_timeout} s: "
             f"{cause or 'no answer'}; is the listener running, with the same backend?"
         )
+    if isinstance(error, HandshakeError) and isinstance(cause, HandshakeError):
+        error.code = cause.code
     error.__cause__ = cause
     return error

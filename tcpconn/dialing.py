@@ -45,16 +45,19 @@ class Dialer:
 
     def _dial(self, carrier: Carrier) -> None:
         link: Link | None = None
+        greeting: Greeting | None = None
         try:
             link = self._transport.connect(self._address, carrier.config.link_options(), self._patience(carrier))
-            self._greet(carrier, link)
+            greeting = Greeting(link)
+            self._greet(carrier, greeting)
         except (OSError, TcpconnError) as error:
             if link is not None:
                 link.close()
             log.info("no link to %s: %s", self._address, error)
             with carrier.lock:
                 if carrier.lifecycle.state is not State.CLOSED:
-                    carrier.lifecycle.dial_failed(time.monotonic(), error, final=_is_final(error))
+                    foreign = greeting is not None and greeting.foreign and carrier.session is None
+                    carrier.lifecycle.dial_failed(time.monotonic(), error, final=_is_final(error, foreign=foreign))
                     carrier.reschedule()
         except BaseException as error:
             with carrier.lock:
@@ -66,11 +69,11 @@ class Dialer:
         config = carrier.config
         return config.connect_timeout if carrier.session is None else config.resume_timeout
 
-    def _greet(self, carrier: Carrier, link: Link) -> None:
+    def _greet(self, carrier: Carrier, greeting: Greeting) -> None:
         config = carrier.config
+        link = greeting.link
         session = carrier.session
         ours = client_hello(config, os.urandom(16)) if session is None else session.hello(resume=True)
-        greeting = Greeting(link)
         limit = config.handshake_timeout
         write_frame(link, ours.encode(), time.monotonic() + (60.0 if limit is None else limit))
         theirs = greeting.wait(limit)
@@ -92,8 +95,13 @@ class Dialer:
             carrier.link_up(link, seat, session, theirs.received, greeting.rest)
 
 
-def _is_final(error: Exception) -> bool:
-    """Whether trying again would end the same way."""
+def _is_final(error: Exception, *, foreign: bool) -> bool:
+    """Whether trying again would end the same way.
+
+    What speaks another protocol (`foreign`) will go on doing so, but where a session stood it may only be passing by.
+    """
     if isinstance(error, AuthenticationError | ProtocolError):
         return True
-    return isinstance(error, HandshakeError) and error.code in (Code.UNKNOWN_SESSION, Code.HANDSHAKE_FAILED)
+    if not isinstance(error, HandshakeError):
+        return False
+    return foreign if error.code is None else error.code in (Code.UNKNOWN_SESSION, Code.HANDSHAKE_FAILED)

@@ -29,6 +29,7 @@ class Greeting:
     Attributes:
         hello: the peer's HELLO once it is there; `rest`: the bytes that came after it.
         failure: why there will be none.
+        foreign: whether that is what the peer said, so that it would be the same another time.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Greeting:
         self.link = link
         self.hello: Hello | None = None
         self.failure: Exception | None = None
+        self.foreign = False
         self._reader = HelloReader()
         self._buffer = bytearray(_READ_SIZE)
         self._late = bytearray()
@@ -73,6 +75,7 @@ class Greeting:
         try:
             self.hello = self._reader.feed(bytes(data))
         except TcpconnError as error:
+            self.foreign = True
             self.fail(error)
         else:
             if self.hello is not None and self._on_hello is not None:

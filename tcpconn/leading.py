@@ -18,10 +18,12 @@ __all__ = ["wait"]
 def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], deadline: float | None) -> bool:
     """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
 
+    However soon the deadline is, the link is read once: what has arrived in the kernel has arrived.
+
     Args:
         carrier: whose session.
         waiters: where to register, so that whoever makes it ready wakes this thread.
-        ready: looked at with the lock held.
+        ready: decides with the lock held; while this thread reads it also looks without, only to know when to stop.
         deadline: by `time.monotonic()`, or None.
 
     Returns:
@@ -30,6 +32,8 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
     waiter = current_waiter()
     waiter.settle()
     waiters.append(waiter)
+    followed: Seat | None = None
+    looked = False
     try:
         while True:
             carrier.pump()
@@ -37,7 +41,10 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
                 return True
             timeout = None if deadline is None else deadline - time.monotonic()
             if timeout is not None and timeout <= 0:
-                return False
+                if looked:
+                    return False
+                timeout = 0.0
+            looked = True
             seat, link = carrier.seat, carrier.link
             carrier.lock.release()
             try:
@@ -49,6 +56,7 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
                     finally:
                         seat.leave(waiter)
                 else:
+                    followed = seat
                     try:
                         waiter.sleep(timeout)
                     finally:
@@ -57,27 +65,28 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
                 carrier.lock.acquire()
     finally:
         waiters.remove(waiter)
+        if followed is not None:
+            followed.pass_on_if_free()
 
 
 def _lead(carrier: Carrier, seat: Seat, link: Link, ready: Callable[[], bool], deadline: float | None) -> None:
-    """Read until `ready()`, the deadline, or the loss of the link. The seat is held, the lock is not."""
-    channel = seat.channel
-    read = channel.read
+    """Read until `ready()`, the deadline, or the loss of the link; at least once. The seat is held, the lock is not."""
+    read = seat.channel.read
     poll = carrier.poll
     while carrier.seat is seat and not ready():
         if carrier.blocked:
-            timeout = None if deadline is None else max(deadline - time.monotonic(), 0)
+            timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             readable, writable = link.wait(timeout, read=True, write=True)
             if readable:
                 read(0)
             if writable:
                 with carrier.lock:
                     carrier.pump()
+            if not readable and not writable:
+                return
         elif not poll.worthwhile or not poll.read(read, deadline):
             now = time.monotonic()
-            timeout = None if deadline is None else deadline - now
-            if timeout is not None and timeout <= 0:
-                return
+            timeout = None if deadline is None else max(deadline - now, 0.0)
             count = read(timeout)
             poll.waited(time.monotonic() - now, count)
             if not count:

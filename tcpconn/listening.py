@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,10 +18,11 @@ from tcpconn.address import Address
 from tcpconn.blocking import Connection
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
-from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, HandshakeError, ProtocolError, TimedOut
+from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, ProtocolError, TimedOut
 from tcpconn.frames import Code, goaway
 from tcpconn.greeting import Greeting
 from tcpconn.handshake import server_hello
+from tcpconn.lifecycle import State
 from tcpconn.process import caretaker
 from tcpconn.session import Session
 from tcpconn.stream import Stream
@@ -40,8 +43,8 @@ class Listener:
 
     Sessions whose link is lost are kept for `resume_timeout`, so that their peers can come back.
 
-    `_lock` guards the table of sessions and the queue of connections not yet accepted. It is taken before a carrier's lock
-    where both are needed, except in `_opened`, which therefore takes only the queue's own condition.
+    `_lock` guards the tables of sessions and of links that have not said HELLO yet; no other lock is taken under it.
+    `_arrived` guards the queue of connections that are not accepted yet and `_closed`; a carrier's lock may be held around it.
     """
 
     def __init__(self, config: Config, listener: LinkListener | None) -> None:
@@ -54,7 +57,8 @@ class Listener:
         self._closed = False
         self._keeper = caretaker()
         self._seat: Seat | None = None
-        self._greetings: set[Greeting] = set()
+        self._greetings: dict[Greeting, Seat] = {}
+        self._pid = os.getpid()
         if listener is not None:
             channel = listener.channel
             if channel is not None:
@@ -138,30 +142,35 @@ class Listener:
         seat = self._seat if self._seat is not None else Seat(link.channel, self._keeper.abandoned)
 
         def refused(greeting: Greeting) -> None:
-            self._refuse(greeting, seat)
+            if self._take(greeting):
+                self._refuse(greeting, seat, str(greeting.failure))
 
         def came(greeting: Greeting) -> None:
-            self._hello(greeting, seat)
+            if self._take(greeting):
+                self._hello(greeting, seat)
 
         greeting = Greeting(link, came, refused)
-        self._greetings.add(greeting)
+        with self._lock:
+            self._greetings[greeting] = seat
         if not seat.shared:
             self._keeper.attend(seat)
         limit = self.config.handshake_timeout
         if limit is not None:
 
             def too_late() -> None:
-                if not greeting.done and greeting in self._greetings:
-                    error = HandshakeError(f"{link.peer} sent no HELLO within handshake_timeout={limit} s")
-                    greeting.fail(error)
+                if self._take(greeting):
+                    self._refuse(greeting, seat, f"it sent no HELLO within handshake_timeout={limit} s")
 
             self._keeper.call_at(time.monotonic() + limit, too_late)
 
-    def _refuse(self, greeting: Greeting, seat: Seat) -> None:
-        self._greetings.discard(greeting)
-        error = greeting.failure
-        log.warning("link from %s refused: %s", greeting.link.peer, error)
-        self._turn_away(greeting.link, seat, Code.HANDSHAKE_FAILED, str(error))
+    def _take(self, greeting: Greeting) -> bool:
+        """Whether nobody else has decided on this link; the caller does now. Reader, time limit and `close` may meet here."""
+        with self._lock:
+            return self._greetings.pop(greeting, None) is not None
+
+    def _refuse(self, greeting: Greeting, seat: Seat, text: str) -> None:
+        log.warning("link from %s refused: %s", greeting.link.peer, text)
+        self._turn_away(greeting.link, seat, Code.HANDSHAKE_FAILED, text)
 
     def _turn_away(self, link: Link, seat: Seat, code: Code, text: str) -> None:
         try:
@@ -171,52 +180,43 @@ class Listener:
         if not seat.shared:
             self._keeper.forget(seat)
         link.close()
+        self._end_if_wrapped()
 
     def _hello(self, greeting: Greeting, seat: Seat) -> None:
         """Begin a session or resume one. Called by whoever reads the link."""
-        self._greetings.discard(greeting)
         link, theirs = greeting.link, greeting.hello
         assert theirs is not None
+        code, refusal, carrier = Code.UNKNOWN_SESSION, "", None
         with self._lock:
-            carrier = self._sessions.get(theirs.session)
-            if theirs.resume and carrier is None:
+            known = self._sessions.get(theirs.session)
+            if self._closed:
+                code, refusal = Code.SHUTTING_DOWN, "the listener is closed"
+            elif theirs.resume and known is None:
                 refusal = "this session is not known here any more, or never was: the listener may have been restarted"
-            elif self._closed:
-                refusal = "the listener is closed"
+            elif known is not None and not theirs.resume:
+                code, refusal = Code.HANDSHAKE_FAILED, "a session of this number exists already"
             else:
-                refusal = ""
-                if carrier is None:
-                    carrier = Carrier(
-                        self.config,
-                        link.peer,
-                        dials=False,
-                        caretaker=self._keeper,
-                        on_open=self._opened,
-                        on_end=lambda ended: self._forget(theirs.session, ended),
-                    )
-                    self._sessions[theirs.session] = carrier
-        if refusal or carrier is None:
-            code = Code.SHUTTING_DOWN if self._closed else Code.UNKNOWN_SESSION
+                carrier = known or self._begin(theirs.session, link)
+        if carrier is None:
             log.info("link from %s refused: %s", link.peer, refusal)
             self._turn_away(link, seat, code, refusal)
             return
         with carrier.lock:
-            session = carrier.session
-            if session is None:
-                ours = server_hello(self.config, theirs.session)
-                session = Session(
-                    client=False,
-                    accepts=True,
-                    ours=ours,
-                    theirs=theirs,
-                    chunk_size=self.config.chunk_size,
-                    peer=link.peer,
-                )
-            if session.ended is not None:
+            session = carrier.session or Session(
+                client=False,
+                accepts=True,
+                ours=server_hello(self.config, theirs.session),
+                theirs=theirs,
+                chunk_size=self.config.chunk_size,
+                peer=link.peer,
+            )
+            if carrier.lifecycle.state is State.CLOSED:
                 self._turn_away(link, seat, Code.UNKNOWN_SESSION, f"this session has ended: {session.ended}")
                 return
+            answer = session.hello(resume=theirs.resume).encode().encode()
             try:
-                link.write([session.hello(resume=theirs.resume).encode().encode()])
+                if link.write([answer]) < len(answer):
+                    raise OSError(errno.ENOBUFS, "the link takes too little at once even for a HELLO")
                 carrier.link_up(link, seat, session, theirs.received, greeting.rest)
             except (OSError, ProtocolError) as error:
                 log.warning("link from %s failed in the handshake: %s", link.peer, error)
@@ -224,10 +224,33 @@ class Listener:
                 if carrier.session is None:
                     carrier.end(f"the handshake failed: {error}")
 
+    def _begin(self, session: bytes, link: Link) -> Carrier:
+        """Make the carrier of a new session. The table's lock is held."""
+        carrier = Carrier(
+            self.config,
+            link.peer,
+            dials=False,
+            caretaker=self._keeper,
+            on_open=self._opened,
+            on_end=partial(self._forget, session),
+        )
+        self._sessions[session] = carrier
+        return carrier
+
     def _forget(self, session: bytes, carrier: Carrier) -> None:
         with self._lock:
             if self._sessions.get(session) is carrier:
                 del self._sessions[session]
+        self._end_if_wrapped()
+
+    def _end_if_wrapped(self) -> None:
+        """End the iteration over the connections of a wrapped socket once there can be no more of them."""
+        with self._lock:
+            over = self._listener is None and not self._sessions and not self._greetings
+        if over:
+            with self._arrived:
+                self._closed = True
+                self._arrived.notify_all()
 
     @property
     def sessions(self) -> int:
@@ -244,11 +267,17 @@ class Listener:
                 return
             self._closed = True
             self._arrived.notify_all()
+        if self._pid != os.getpid():
+            # A forked child: the sockets, and the files of Unix sockets, are its parent's.
+            return
         listener = self._listener
         if listener is not None:
             self._keeper.unwatch(listener.fileno())
         with self._lock:
             carriers = list(self._sessions.values())
+            greetings, self._greetings = self._greetings, {}
+        for greeting, seat in greetings.items():
+            self._turn_away(greeting.link, seat, Code.SHUTTING_DOWN, "the listener is closed")
         limit = self.config.linger
         deadline = None if limit is None else time.monotonic() + limit
         for carrier in carriers:
@@ -257,9 +286,10 @@ class Listener:
             rest = None if deadline is None else max(deadline - time.monotonic(), 0)
             carrier.finish(rest, "the listener was closed", Code.SHUTTING_DOWN)
         if listener is not None:
-            listener.close()
             if self._seat is not None:
+                # Before its descriptor is closed with the listener, and its number given to somebody else.
                 self._keeper.forget(self._seat)
+            listener.close()
 
     def __enter__(self) -> Listener:
         return self
@@ -337,7 +367,12 @@ def serve(
                 target=_work, args=(handler, connection, workers), name=f"tcpconn-{connection.id!r}", daemon=True
             )
             workers.add(worker)
-            worker.start()
+            try:
+                worker.start()
+            except RuntimeError as error:
+                workers.discard(worker)
+                log.error("no thread for id %r from %s, which is closed: %s", connection.id, connection.peer, error)
+                connection.refuse("the server cannot serve more connections now")
     except KeyboardInterrupt:
         log.info("interrupted: closing %s", listener.address)
     finally:
@@ -354,6 +389,8 @@ def _work(handler: Callable[[Connection], object], connection: Connection, worke
             handler(connection)
     except ConnectionClosed as error:
         log.debug("a handler met the end of its connection: %s", error)
+    except ConnectionLost as error:
+        log.warning("a handler lost its connection: %s", error)
     except Exception:
         log.exception("the handler of id %r from %s failed", connection.id, connection.peer)
     finally:

@@ -81,12 +81,16 @@ class Pool:
                     carrier.reschedule()
 
     def retire(self, carrier: Carrier, text: str) -> None:
-        """Close a link that nobody uses; if somebody has begun to meanwhile, leave it."""
-        with self._lock:
+        """Close a link that nobody uses, unless somebody has begun to meanwhile, or it still has something to deliver."""
+        with self._lock, carrier.lock:
             if self._users.get(carrier, 0):
                 return
+            session = carrier.session
+            if session is not None and session.ended is None and not session.settled:
+                carrier.lifecycle.unused(time.monotonic())
+                carrier.reschedule()
+                return
             self._drop(carrier)
-        with carrier.lock:
             carrier.goodbye(Code.CLOSED, text)
 
     def forget(self, carrier: Carrier) -> None:
@@ -107,6 +111,12 @@ class Pool:
             carriers = list(self._users)
         for carrier in carriers:
             carrier.finish(carrier.config.linger if timeout is None else timeout, "the pool was closed")
+
+    def after_fork(self) -> None:
+        """Empty a pool that a forked child inherited; its links are the parent's."""
+        self._lock = threading.Lock()
+        self._carriers.clear()
+        self._users.clear()
 
     @property
     def links(self) -> int:
@@ -132,7 +142,13 @@ class _PooledCarrier(Carrier):
         super().__init__(config, str(address), dials=True, caretaker=keeper, on_end=pool.forget)
         self.pool = pool
 
+    def after_fork(self) -> None:
+        """Free the pool, too: it may have been locked."""
+        super().after_fork()
+        self.pool.after_fork()
+
     def tick(self) -> list[Action]:
+        """Leave the link when the pool finds that it is idle."""
         actions = super().tick()
         if Action.CLOSE_IDLE in actions:
             self.pool.retire(self, f"idle for {self.config.idle_timeout} s")

@@ -37,10 +37,12 @@ def _at_exit() -> None:
     if _caretaker is None:
         return
     deadline = time.monotonic() + EXIT_LIMIT
-    for carrier in list(_caretaker.carriers):
+    for carrier in _caretaker.carriers:
         linger = carrier.config.linger
         left = max(deadline - time.monotonic(), 0)
-        carrier.finish(left if linger is None else min(linger, left), "the process exits")
+        lost = carrier.finish(left if linger is None else min(linger, left), "the process exits")
+        if lost:
+            log.error("%d messages to %s were not acknowledged before the process had to exit", lost, carrier.address)
 
 
 def _after_fork_in_child() -> None:
@@ -48,7 +50,8 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     inherited, _caretaker = _caretaker, None
     if inherited is not None:
-        for carrier in list(inherited.carriers):
+        inherited.after_fork()
+        for carrier in inherited.carriers:
             carrier.after_fork()
 
 

@@ -68,6 +68,7 @@ class Seat:
 
     Attributes:
         channel: what the holder reads.
+        descriptor: the channel's, for as long as it is open.
         taken: held by the leader; guards reading the channel and nothing else.
         watched: the caretaker attends to the channel, or soon will.
         led: somebody has left the seat since the caretaker last looked.
@@ -75,10 +76,11 @@ class Seat:
         shared: the channel feeds several links, so that the loss of one does not close it.
     """
 
-    __slots__ = ("_abandoned", "_followers", "channel", "closed", "led", "shared", "taken", "watched")
+    __slots__ = ("_abandoned", "_followers", "channel", "closed", "descriptor", "led", "shared", "taken", "watched")
 
     def __init__(self, channel: Channel, abandoned: Callable[[Seat], None], *, shared: bool = False) -> None:
         self.channel = channel
+        self.descriptor = channel.fileno()
         self.shared = shared
         self.taken = threading.Lock()
         self.watched = False
@@ -113,8 +115,11 @@ class Seat:
         self.pass_on()
 
     def stop_following(self, waiter: Waiter) -> None:
-        """Say that the waiter goes; a wake-up meant for it is passed on."""
+        """Say that the waiter is awake. It tries to take the seat again, or calls `pass_on_if_free` before it goes."""
         self._remove(waiter)
+
+    def pass_on_if_free(self) -> None:
+        """Pass on a wake-up that was meant for somebody who goes without taking the seat."""
         if not self.taken.locked():
             self.pass_on()
 
