@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -93,9 +94,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE:NAME",
-        help="measure this too: a tcpconn_bench.subjects.Subject that can be imported here; may be repeated",
+        help="measure this too: a tcpconn_bench.subjects.Subject that can be imported, also from the current directory; "
+        "may be repeated",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - is standard output")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -108,22 +110,30 @@ def run(args: argparse.Namespace) -> int:
         from tcpconn_bench.runner import UsageError, compare
     except ModuleNotFoundError as error:
         return _complain(f"{error}; install what the comparison needs with: pip install 'tcpconn[bench]'", USAGE)
+    to_stdout = args.json == Path("-")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         return _complain(f"cannot write {args.json}: there is no directory {args.json.parent}", USAGE)
     try:
         messages = load(args.messages, format=args.format)
     except MessagesError as error:
         return _complain(str(error), USAGE)
+    if args.subject and os.getcwd() not in sys.path:
+        # Behind everything installed; the processes of the subjects are given the same path.
+        sys.path.append(os.getcwd())
     try:
         result = compare(messages, _options(args))
     except UsageError as error:
         return _complain(str(error), USAGE)
     except KeyboardInterrupt:
         return _complain("interrupted: all processes are ended, nothing was written", INTERRUPTED)
-    print_tables(result, Console())
+    print_tables(result, Console(stderr=to_stdout))
     if args.json is not None:
+        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
         try:
-            args.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if to_stdout:
+                sys.stdout.write(text)
+            else:
+                args.json.write_text(text, encoding="utf-8")
         except OSError as error:
             return _complain(f"cannot write {args.json}: {error.strerror}", FAILED)
     if not result["subjects"]:

@@ -36,7 +36,8 @@ class WorkerProcess:
         # The child finds the same packages as this process, whether they are installed or on a path set by hand.
         path = os.pathsep.join(part for part in sys.path if part)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tcpconn_bench.worker", subject, *([] if messages is None else [str(messages)])],
+            # -P: a file of the user's in the current directory must not take the place of a module.
+            [sys.executable, "-P", "-m", "tcpconn_bench.worker", subject, *([] if messages is None else [str(messages)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -80,6 +81,14 @@ class WorkerProcess:
         if not data:
             raise self._failed("ended unexpectedly")
         self._read += data
+        return self.answer_at_hand()
+
+    def answer_at_hand(self) -> dict[str, Any] | None:
+        """Return an answer that was read together with the one before it, or None.
+
+        Raises:
+            SubjectFailed: the answer is an error.
+        """
         line, newline, rest = self._read.partition(b"\n")
         if not newline:
             return None
@@ -122,7 +131,11 @@ def gather(workers: Iterable[WorkerProcess], timeout: float) -> list[dict[str, A
     deadline = monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for worker in workers:
-            selector.register(worker, selectors.EVENT_READ, worker)
+            answer = worker.answer_at_hand()
+            if answer is None:
+                selector.register(worker, selectors.EVENT_READ, worker)
+            else:
+                answers[worker] = answer
         while len(answers) < len(workers):
             ready = selector.select(max(0.0, deadline - monotonic()))
             if not ready:

@@ -27,7 +27,7 @@ __all__ = ["Options", "UsageError", "compare"]
 
 
 class UsageError(ValueError):
-    """A name that was asked for does not exist."""
+    """A name that was asked for does not exist, or a setting is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def compare(messages: MessageSet, options: Options) -> dict[str, Any]:
     """Run the comparison and return its result; `report` says what is in it. All processes are ended on return.
 
     Raises:
-        UsageError: a backend or subject that was asked for does not exist.
+        UsageError: a backend or subject that was asked for does not exist, or a setting is wrong.
         KeyboardInterrupt: the user stopped it.
     """
     entrants, skipped = _choose(options)
@@ -116,8 +116,7 @@ def _choose(options: Options) -> tuple[list[_Entrant], dict[str, str]]:
     entrants: list[_Entrant] = []
     skipped: dict[str, str] = {}
     for key in dict.fromkeys(keys):
-        subject = _find(key, options)
-        reason = subject.unavailable()
+        subject, reason = _find(key, options)
         if reason is not None:
             skipped[subject.name] = reason
         elif any(entrant.record.name == subject.name for entrant in entrants):
@@ -127,11 +126,13 @@ def _choose(options: Options) -> tuple[list[_Entrant], dict[str, str]]:
     return entrants, skipped
 
 
-def _find(key: str, options: Options) -> Subject:
+def _find(key: str, options: Options) -> tuple[Subject, str | None]:
+    """Return a subject, and why it cannot be measured here, or None."""
     if key in options.backends and (":" in key or key in FLOORS.values()):
         raise UsageError(f"{key!r} is no backend of tcpconn; name further subjects with --subject")
     try:
-        return find(key)
+        subject = find(key)
+        return subject, subject.unavailable()
     except ValueError as error:
         raise UsageError(str(error)) from error
 

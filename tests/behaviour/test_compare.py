@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+import tcpconn
 from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
 
 pytest.importorskip("rich")
@@ -185,14 +186,49 @@ def test_both_backends_stand_beside_their_floors_with_every_message_verified(
     assert result["environment"]["command_line"].startswith("tcpconn compare --quick")
 
 
-def test_without_floors_and_arguments_the_corpus_goes_over_the_named_backend_alone(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    done = compare(environment, "--backends", "tcp", "--no-floors", *SMALL, "--json", tmp_path / "result.json")
+def test_without_floors_and_arguments_the_corpus_goes_over_the_named_backend_alone(environment: dict[str, str]) -> None:
+    done = compare(environment, "--backends", "tcp", "--no-floors", *SMALL, "--json", "-")
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads(done.stdout)
+    assert "round trip, lower is better" in done.stderr
     assert list(result["subjects"]) == ["tcp"]
     assert result["messages"]["source"] == "corpus:aws-api-examples.jsonl"
+
+
+def test_the_settings_in_force_here_are_those_of_the_measured_processes_and_stand_in_the_result(
+    environment: dict[str, str],
+) -> None:
+    changed = {**environment, "TCPCONN_CREDIT": "65536", "TCPCONN_BUSY_POLL": "0", "TCPCONN_BACKEND": "memory"}
+    done = compare(changed, "--backends", "tcp", "--no-floors", *SMALL, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    config = json.loads(done.stdout)["environment"]["config"]["tcp"]
+    assert (config["backend"], config["credit"], config["busy_poll"]) == ("tcp", 65536, 0)
+    assert config.keys() == tcpconn.Config.__dataclass_fields__.keys()
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_measured(environment: dict[str, str]) -> None:
+    done = compare({**environment, "TCPCONN_LINGER": "soon"}, "--quick")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "linger='soon' (from environment variable TCPCONN_LINGER)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_subject_is_found_in_the_current_directory(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from tcpconn_bench.subjects.plain_socket import PlainSocket\nclass Mine(PlainSocket):\n    name = 'mine'\n"
+    )
+    script = "import sys; from tcpconn.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "compare", "--backends", "", "--subject", "mine:Mine", *SMALL, "--json", "-"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["subjects"]) == ["mine"]
 
 
 def test_a_changed_echo_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
@@ -217,8 +253,8 @@ def test_an_error_in_a_subject_is_reported_in_its_own_words(environment: dict[st
 
 
 def test_a_subject_that_does_not_get_on_is_given_up_after_the_timeout(environment: dict[str, str], tmp_path: Path) -> None:
-    found = compare_one(environment, "losing", tmp_path / "r.json", "--timeout", "2")
-    assert "did not answer within 2 s" in found["error"]
+    found = compare_one(environment, "losing", tmp_path / "r.json", "--timeout", "4")
+    assert "did not answer within 4 s" in found["error"]
 
 
 def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict[str, str], tmp_path: Path) -> None:

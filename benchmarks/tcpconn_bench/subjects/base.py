@@ -80,7 +80,11 @@ class Subject(Protocol):
         ...
 
     def unavailable(self) -> str | None:
-        """Return why it cannot be measured here (a package is missing), or None."""
+        """Return why it cannot be measured here (a package is missing), or None.
+
+        Raises:
+            ValueError: what was asked for makes no sense; the comparison does not begin.
+        """
         ...
 
     def settings(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ the file that `TCPCONN_CONFIG` names or `./tcpconn.toml`, the defaults.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,9 @@ class Tcpconn:
         """Return the reason, if the backend's package is missing or it cannot join two processes.
 
         Raises:
-            tcpconn.ConfigError: no backend of this name is installed.
+            tcpconn.ConfigError: no backend of this name is installed, or a setting from the environment or the file is wrong.
         """
+        tcpconn.Config.load(backend=self.name)
         if self.name == "memory":
             return "it carries messages within one process, and the comparison is between two"
         try:
@@ -75,7 +77,7 @@ class Tcpconn:
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        return {}
+        return dataclasses.asdict(tcpconn.Config.load(backend=self.name))
 
     def listen(self) -> _Listener:
         return _Listener(self.name)
