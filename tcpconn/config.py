@@ -7,37 +7,68 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
+import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from tcpconn.errors import ConfigError
-from tcpconn.transport import LinkOptions
+from tcpconn.transport import LinkOptions, available_backends, is_registered
 
 __all__ = ["Config"]
 
 _PREFIX = "TCPCONN_"
 _FILE_VARIABLE = "TCPCONN_CONFIG"
 _DEFAULT_FILE = "tcpconn.toml"
-_NONE_WORDS = ("none", "")
+_KEYWORD = "keyword argument"
 _BOOL_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-_INFINITY = float("inf")
+_LONGEST = 2_000_000.0
+"""Seconds, about 23 days: poll() counts milliseconds in an int of 32 bits."""
+
+_SERVICE_LINK = re.compile(
+    r"""TCPCONN_(\w+_)?(
+        SERVICE_HOST=.* | SERVICE_PORT(_\w+)?=\d+
+        | PORT=(tcp|udp|sctp)://.*
+        | PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+"""What Kubernetes and Docker set by themselves beside a service that is called tcpconn, or tcpconn-something."""
 
 
-def _field(default: Any, *, low: float = 0, high: float = _INFINITY, over: bool = False) -> Any:
+def _field(default: Any, *, high: float, low: float = 0, over: bool = False) -> Any:
     """Declare a setting whose value lies from `low` (not itself, if `over`) to `high`."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "over": over})
 
 
-def _timeout(default: float) -> Any:
-    return _field(default, over=True)
+def _timeout(default: float, *, over: bool = True) -> Any:
+    return _field(default, high=_LONGEST, over=over)
 
 
+_C = TypeVar("_C")
+
+
+def _refusing_unknown_keywords(cls: type[_C]) -> type[_C]:
+    """Have the constructor raise `ConfigError` for an unknown setting, as every other source of settings does."""
+    initialise = cls.__init__
+
+    @functools.wraps(initialise)
+    def __init__(self: _C, **values: Any) -> None:  # noqa: N807
+        for name, value in values.items():
+            _setting(name, value, _KEYWORD)
+        initialise(self, **values)
+
+    cls.__init__ = __init__  # type: ignore[assignment]
+    return cls
+
+
+@_refusing_unknown_keywords
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of connections, listeners and pools.
@@ -67,15 +98,18 @@ class Config:
         coalesce: whether sends in a burst are gathered and written together.
         flush_interval: longest time that a gathered message waits to be written.
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
     """
 
     backend: str = "tcp"
     connect_timeout: float | None = _timeout(10.0)
     handshake_timeout: float | None = _timeout(5.0)
     resume_timeout: float | None = _timeout(30.0)
-    idle_timeout: float | None = _field(30.0)
+    idle_timeout: float | None = _timeout(30.0, over=False)
     heartbeat_interval: float | None = _timeout(10.0)
-    linger: float | None = _field(5.0)
+    linger: float | None = _timeout(5.0, over=False)
     reconnect_initial: float = _field(0.05, low=0.001, high=3600)
     reconnect_max: float = _field(2.0, low=0.001, high=3600)
     chunk_size: int = _field(64 * 1024, low=256, high=16 << 20)
@@ -92,31 +126,44 @@ class Config:
     receive_buffer: int | None = _field(None, low=1024, high=1 << 30)
 
     def __post_init__(self) -> None:
-        for name, check in _checks().items():
-            object.__setattr__(self, name, check(getattr(self, name), "keyword argument"))
-        _check_pairs({name: getattr(self, name) for name in _checks()}, {})
+        sources = {}
+        for name, setting in _SETTINGS.items():
+            value = setting.check(getattr(self, name), _KEYWORD)
+            object.__setattr__(self, name, value)
+            if value != setting.default:
+                sources[name] = _KEYWORD
+        _check_pairs({name: getattr(self, name) for name in _SETTINGS}, sources)
 
     @classmethod
     def load(cls, **overrides: Any) -> Config:
         """Return the settings: keyword, else environment (`TCPCONN_LINGER=2`), else TOML file, else default.
 
         The file is the one named by `TCPCONN_CONFIG`, or `./tcpconn.toml` if there is one; its table is `[tcpconn]`.
-        In the environment `none` stands for None.
+        In the environment and in the file, `none` stands for None. A variable set to nothing counts as not set.
 
         Raises:
             ConfigError: a setting is unknown or out of range, or the file cannot be read; it says which, from where,
                 and what is allowed.
         """
-        values: dict[str, Any] = {}
-        sources: dict[str, str] = {}
-        for source, table in (_from_file(), _from_environment(), ("keyword argument", overrides)):
-            for name, value in table.items():
-                where = f"environment variable {_PREFIX}{name.upper()}" if source == "environment" else source
-                if name not in _checks():
-                    raise _unknown(name, value, where)
-                values[name] = _checks()[name](_parsed(name, value) if source == "environment" else value, where)
-                sources[name] = where
-        return _checked(values, sources)
+        values, sources = _collect(overrides)
+        key = tuple(sorted(values.items()))
+        config = _loaded.get(key)
+        if config is None:
+            _check_pairs({name: values.get(name, setting.default) for name, setting in _SETTINGS.items()}, sources)
+            config = Config(**values)
+            if len(_loaded) >= _LOADED_MAX:
+                _loaded.clear()
+            _loaded[key] = config
+        return config
+
+    @classmethod
+    def sources(cls, **overrides: Any) -> dict[str, str]:
+        """Return for each setting where `load` with the same keywords takes it from, in words for people.
+
+        Raises:
+            ConfigError: as for `load`.
+        """
+        return {**dict.fromkeys(_SETTINGS, "default"), **_collect(overrides)[1]}
 
     def replace(self, **changes: Any) -> Config:
         """Return a copy with some settings changed.
@@ -124,9 +171,6 @@ class Config:
         Raises:
             ConfigError: a setting is unknown or out of range.
         """
-        for name, value in changes.items():
-            if name not in _checks():
-                raise _unknown(name, value, "keyword argument")
         return dataclasses.replace(self, **changes)
 
     def link_options(self) -> LinkOptions:
@@ -140,97 +184,154 @@ class Config:
 
     @cached_property
     def _hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name in _checks()))
+        return hash(tuple(getattr(self, name) for name in _SETTINGS))
 
     def __hash__(self) -> int:
         """Return a hash that is computed once: pools look configs up for each `connect`."""
         return self._hash
 
-
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {}
-
-
-def _checks() -> Mapping[str, Callable[[Any, str], Any]]:
-    if not _CHECKS:
-        hints = typing.get_type_hints(Config)
-        for field in dataclasses.fields(Config):
-            _CHECKS[field.name] = _check_of(field, hints[field.name])
-    return _CHECKS
+    def __getstate__(self) -> dict[str, Any]:
+        # The hash of a str differs from process to process, so it must not travel with a pickle.
+        return {name: getattr(self, name) for name in _SETTINGS}
 
 
-def _check_of(field: dataclasses.Field[Any], hint: Any) -> Callable[[Any, str], Any]:
-    """Return a function that checks a value of one setting and brings it into its type."""
-    members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    optional = type(None) in members
-    kind = next(member for member in members if member is not type(None))
-    low, high, over = (field.metadata.get(key) for key in ("low", "high", "over"))
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What is allowed for one setting."""
 
-    def allowed() -> str:
-        if kind is bool:
-            return "true or false"
-        if kind is str:
-            return "the name of an installed backend"
-        noun = "a whole number" if kind is int else "a number"
-        low_text = f"greater than {low:g}" if over else f"{low:,} or more" if low else "0 or more"
-        high_text = "" if high == _INFINITY else f", at most {high:,}"
-        return f"{noun}, {low_text}{high_text}{', or None' if optional else ''}"
+    name: str
+    default: Any
+    kind: type
+    optional: bool
+    low: float
+    high: float
+    over: bool
 
-    def check(value: Any, source: str) -> Any:
-        if value is None and optional:
+    @classmethod
+    def of(cls, field: dataclasses.Field[Any], hint: Any) -> _Setting:
+        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kind = next(member for member in members if member is not type(None))
+        limits = field.metadata or {"low": 0, "high": 0, "over": False}
+        return cls(field.name, field.default, kind, type(None) in members, **limits)
+
+    def check(self, value: Any, source: str, none: str = "None", shown: object = ...) -> Any:
+        """Return the value in the setting's type.
+
+        Args:
+            value: what was set.
+            source: where, for the error.
+            none: how that source spells None, for the error.
+            shown: what the user wrote, if that is not the value itself, for the error.
+
+        Raises:
+            ConfigError: it is not allowed.
+        """
+        if value is None and self.optional:
             return None
-        if kind is bool or kind is str:
-            good = isinstance(value, kind) and value != ""
+        if self.kind is bool:
+            good = isinstance(value, bool)
+        elif self.kind is str:
+            good = isinstance(value, str) and is_registered(value)
         else:
-            numeric = int if kind is int else (int, float)
+            numeric = int if self.kind is int else (int, float)
             good = isinstance(value, numeric) and not isinstance(value, bool)
-            # The comparison is false for a NaN; infinity is spelled None.
-            good = good and low <= value <= high and value != _INFINITY and not (over and value == low)
+            # The comparison is false for a NaN.
+            good = good and self.low <= value <= self.high and not (self.over and value == self.low)
         if not good:
-            raise ConfigError(f"{field.name}={value!r} (from {source}) is not allowed; allowed is {allowed()}")
-        return kind(value)
+            text = repr(value if shown is ... else shown)
+            raise ConfigError(f"{self.name}={_short(text)} (from {source}) is not allowed; allowed is {self._allowed(none)}")
+        return self.kind(value)
 
-    return check
+    def parse(self, text: str) -> Any:
+        """Turn text into a value of about the right type; `check` does the rest."""
+        word = text.strip()
+        if self.optional and word.lower() == "none":
+            return None
+        if self.kind is bool:
+            return _BOOL_WORDS.get(word.lower(), text)
+        try:
+            return self.kind(word)
+        except ValueError:
+            return text
+
+    def _allowed(self, none: str) -> str:
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is str:
+            return f"the name of an installed backend: {', '.join(available_backends()) or 'there is none'}"
+        noun = "a whole number" if self.kind is int else "a number"
+        least = f"greater than {_figure(self.low)}" if self.over else f"{_figure(self.low)} or more"
+        return f"{noun}, {least}, at most {_figure(self.high)}{f', or {none}' if self.optional else ''}"
 
 
-def _parsed(name: str, text: str) -> Any:
-    """Turn the text of an environment variable into a value of about the right type; the check does the rest."""
-    default_type = typing.get_type_hints(Config)[name]
-    members = typing.get_args(default_type) or (default_type,)
-    word = text.strip().lower()
-    if type(None) in members and word in _NONE_WORDS:
-        return None
-    if bool in members:
-        return _BOOL_WORDS.get(word, text)
-    for kind in (int, float):
-        if kind in members:
-            try:
-                return kind(text)
-            except ValueError:
-                return text
-    return text
+def _figure(number: float) -> str:
+    return f"{int(number) if number == int(number) else number:,}"
 
 
-def _unknown(name: str, value: object, source: str) -> ConfigError:
-    near = difflib.get_close_matches(name, _checks(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ConfigError(f"unknown setting {name}={value!r} (from {source}); {hint}settings are: {', '.join(_checks())}")
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_HINTS = typing.get_type_hints(Config)
+_SETTINGS: Mapping[str, _Setting] = {field.name: _Setting.of(field, _HINTS[field.name]) for field in dataclasses.fields(Config)}
+
+
+def _setting(name: str, value: object, source: str, hint: str = "") -> _Setting:
+    """Return the setting of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    setting = _SETTINGS.get(name)
+    if setting is None:
+        near = difflib.get_close_matches(name.lower(), _SETTINGS, n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        shown = _short(repr(value))
+        raise ConfigError(f"unknown setting {name}={shown} (from {source}); {guess}{hint}settings are: {', '.join(_SETTINGS)}")
+    return setting
 
 
 def _check_pairs(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    """Check settings against each other."""
+    """Check settings against each other; `sources` names those that are not defaults."""
     for lower, upper in (("reconnect_initial", "reconnect_max"), ("credit", "session_credit")):
-        low, high = values[lower], values[upper]
-        if low > high:
-            where = sources.get(lower) or sources.get(upper) or "keyword argument"
-            raise ConfigError(f"{lower}={low!r} (from {where}) is not allowed; allowed is at most {upper}, which is {high!r}")
+        if values[lower] <= values[upper]:
+            continue
+        blamed, other, bound = (lower, upper, "at most") if lower in sources else (upper, lower, "at least")
+        raise ConfigError(
+            f"{blamed}={values[blamed]!r} (from {sources[blamed]}) is not allowed; "
+            f"allowed is {bound} {other}, which is {values[other]!r} (from {sources.get(other, 'default')})"
+        )
 
 
-def _from_environment() -> tuple[str, Mapping[str, str]]:
-    table = {}
-    for variable, text in os.environ.items():
+def _collect(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the checked values that are set anywhere, and where each was."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    path, table = _from_file()
+    for name, value in table.items():
+        setting = _setting(name, value, path)
+        none_word = setting.optional and value == "none"
+        values[name] = setting.check(None if none_word else value, path, '"none"')
+        sources[name] = path
+    for variable, text in _from_environment():
+        where = f"environment variable {variable}"
+        name = variable.removeprefix(_PREFIX)
+        hint = f"unset {variable} or call it otherwise if it is not meant for tcpconn; "
+        setting = _setting(name.lower() if name.isupper() else name, text, where, hint)
+        values[setting.name] = setting.check(setting.parse(text), where, "none", text)
+        sources[setting.name] = where
+    for name, value in overrides.items():
+        values[name] = _setting(name, value, _KEYWORD).check(value, _KEYWORD)
+        sources[name] = _KEYWORD
+    return values, sources
+
+
+def _from_environment() -> Iterator[tuple[str, str]]:
+    for variable in os.environ:
         if variable.startswith(_PREFIX) and variable != _FILE_VARIABLE:
-            table[variable.removeprefix(_PREFIX).lower()] = text
-    return "environment", table
+            text = os.environ.get(variable)
+            if text and not _SERVICE_LINK.fullmatch(f"{variable}={text}"):
+                yield variable, text
 
 
 def _from_file() -> tuple[str, Mapping[str, Any]]:
@@ -242,41 +343,31 @@ def _from_file() -> tuple[str, Mapping[str, Any]]:
         if named:
             raise ConfigError(f"{_FILE_VARIABLE}={named!r}: the file cannot be read: {error.strerror}") from error
         return path, {}
-    return path, _read_file(os.path.abspath(path), status.st_mtime_ns)
+    return path, _read_file(os.path.abspath(path), (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
-_files: dict[str, tuple[int, Mapping[str, Any]]] = {}
+_files: dict[str, tuple[tuple[int, int, int], Mapping[str, Any]]] = {}
 
 
-def _read_file(path: str, modified: int) -> Mapping[str, Any]:
+def _read_file(path: str, version: tuple[int, int, int]) -> Mapping[str, Any]:
     known = _files.get(path)
-    if known is not None and known[0] == modified:
+    if known is not None and known[0] == version:
         return known[1]
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"the configuration file {path} cannot be read: {error}") from error
+    if document and "tcpconn" not in document:
+        raise ConfigError(f"the configuration file {path} has no table [tcpconn]; write its settings below that line")
     table = document.get("tcpconn", {})
     if not isinstance(table, dict):
         raise ConfigError(f"the configuration file {path}: tcpconn={table!r} is not a table; write [tcpconn]")
-    _files[path] = (modified, table)
+    _files[path] = (version, table)
     return table
 
 
 _loaded: dict[tuple[tuple[str, Any], ...], Config] = {}
+"""The same object for the same values: `connect` is called often."""
+
 _LOADED_MAX = 64
-
-
-def _checked(values: dict[str, Any], sources: Mapping[str, str]) -> Config:
-    """Return the config of these checked values, the same object for the same values: `connect` is called often."""
-    key = tuple(sorted(values.items()))
-    config = _loaded.get(key)
-    if config is None:
-        defaults = {field.name: field.default for field in dataclasses.fields(Config)}
-        _check_pairs({**defaults, **values}, sources)
-        config = Config(**values)
-        if len(_loaded) >= _LOADED_MAX:
-            _loaded.clear()
-        _loaded[key] = config
-    return config

@@ -7,6 +7,7 @@ session's business.
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,12 @@ UNKNOWN_TOTAL = 2**64 - 1
 MAX_CONTROL_BODY = 64 * 1024
 """No body of another frame than DATA may be longer, in bytes."""
 
+_MAX_REASON = 1024
+"""Bytes of text that go with a code."""
+
+_MAX_ITEMS = 4096
+"""Entries of one array or map within msgpack: the decoder takes memory for as many as are announced before they come."""
+
 _LOWEST = {"max_chunk": 256, "max_message": 1, "max_streams": 1, "credit": 256, "session_credit": 256}
 _HIGHEST = 2**63
 
@@ -67,6 +74,12 @@ class FrameType(IntEnum):
 
 SEQUENCED = frozenset({FrameType.OPEN, FrameType.DATA, FrameType.CLOSE, FrameType.CREDIT})
 """Counted and acknowledged; the other types belong to one link and are never replayed."""
+
+
+_FLAG_NAMES: dict[int, tuple[tuple[int, str], ...]] = {
+    FrameType.DATA: ((FIRST, "first"), (LAST, "last")),
+    FrameType.CLOSE: ((RESET, "reset"),),
+}
 
 
 class Code(IntEnum):
@@ -122,10 +135,13 @@ class Frame:
             words.append(f"TYPE-{self.type}")
         if self.stream:
             words.append(f"stream={self.stream}")
-        if self.type == FrameType.DATA:
-            words += [word for bit, word in ((FIRST, "first"), (LAST, "last")) if self.flags & bit]
-        elif self.type == FrameType.CLOSE and self.flags & RESET:
-            words.append("reset")
+        unknown = self.flags
+        for bit, word in _FLAG_NAMES.get(self.type, ()):
+            if self.flags & bit:
+                words.append(word)
+                unknown &= ~bit
+        if unknown:
+            words.append(f"flags={unknown:#04x}")
         words.append(self._body_in_words())
         return " ".join(words)
 
@@ -164,13 +180,15 @@ def decode_frames(data: bytes) -> Iterator[Frame]:
     """Yield the frames that `data` holds from end to end.
 
     Raises:
-        ProtocolError: `data` ends in the middle of a frame.
+        ProtocolError: `data` ends in the middle of a frame, or reserved bits are not zero.
     """
     position = 0
     while position < len(data):
         if len(data) - position < HEADER_SIZE:
             raise ProtocolError(f"{len(data) - position} bytes are too few for a frame header")
-        kind, flags, _, stream, length = HEADER.unpack_from(data, position)
+        kind, flags, reserved, stream, length = HEADER.unpack_from(data, position)
+        if reserved:
+            raise ProtocolError(f"a frame header's reserved bits are not zero: {reserved:#x}")
         position += HEADER_SIZE
         if len(data) - position < length:
             raise ProtocolError(f"a body of {length} bytes was announced, {len(data) - position} are there")
@@ -178,9 +196,9 @@ def decode_frames(data: bytes) -> Iterator[Frame]:
         position += length
 
 
-def _unpack_map(body: bytes, what: str) -> Any:
+def _unpack(body: bytes, what: str) -> Any:
     try:
-        return msgpack.unpackb(body, raw=False, strict_map_key=True)
+        return msgpack.unpackb(body, strict_map_key=True, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS)
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise ProtocolError(f"{what} does not hold valid msgpack: {error}") from error
 
@@ -221,25 +239,42 @@ def goaway(code: int, text: str) -> Frame:
 
 
 def _encode_reason(code: int, text: str) -> bytes:
-    return U32.pack(code) + text.encode("utf-8", "replace")[:1024]
+    # A character that the limit would cut in two is left out.
+    shown = text.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
+    return U32.pack(code) + shown.encode()
 
 
 def decode_reason(body: bytes) -> tuple[int, str]:
-    """Read the code and the text of a GOAWAY or a reset.
+    """Read the code and the text of a GOAWAY or a reset; what is not printable in the text becomes "?".
 
     Raises:
         ProtocolError: the body is shorter than a code.
     """
     if len(body) < U32.size:
         raise ProtocolError(f"a reason of {len(body)} bytes is too short for its code")
-    return U32.unpack_from(body)[0], body[U32.size :].decode("utf-8", "replace")
+    text = body[U32.size : U32.size + _MAX_REASON].decode("utf-8", "replace")
+    # The text goes into logs and onto terminals, where a stranger must not write lines and escapes of his own.
+    return U32.unpack_from(body)[0], "".join(character if character.isprintable() else "?" for character in text)
 
 
 def open_stream(stream: int, name: str | bytes, metadata: Mapping[str, Any] | None) -> Frame:
-    """Open a stream under a logical id; the metadata is any map that msgpack can hold."""
-    body: bytes = msgpack.packb([name, dict(metadata or {})], use_bin_type=True)
+    """Open a stream under a logical id; the metadata is any map that msgpack can hold, with texts for keys.
+
+    Raises:
+        ValueError: the peer would not take the id or the metadata; the text says why.
+        TypeError: msgpack cannot hold something in the metadata.
+    """
+    try:
+        body: bytes = msgpack.packb([name, dict(metadata or {})])
+    except OverflowError as error:
+        raise ValueError(f"the metadata of id {reprlib.repr(name)} holds a number of more than 64 bits") from error
     if len(body) > MAX_CONTROL_BODY:
-        raise ValueError(f"the metadata of id {name!r} takes {len(body)} bytes; {MAX_CONTROL_BODY} are allowed")
+        raise ValueError(f"the metadata of id {reprlib.repr(name)} takes {len(body)} bytes; {MAX_CONTROL_BODY} are allowed")
+    try:
+        decode_open(body)
+    except ProtocolError as error:
+        # At the peer this would end the link, and with it everybody else's connections.
+        raise ValueError(f"the id {reprlib.repr(name)} or its metadata cannot be sent: {error}") from error
     return Frame(FrameType.OPEN, 0, stream, body)
 
 
@@ -249,12 +284,14 @@ def decode_open(body: bytes) -> tuple[str | bytes, dict[str, Any]]:
     Raises:
         ProtocolError: the body is not a well-formed OPEN.
     """
-    value = _unpack_map(body, "OPEN")
+    value = _unpack(body, "OPEN")
     if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict)):
         raise ProtocolError("OPEN does not hold an id and a map of metadata")
     name, metadata = value
     if not isinstance(name, str | bytes) or not 1 <= len(name if isinstance(name, bytes) else name.encode()) <= 255:
-        raise ProtocolError(f"OPEN names the id {name!r:.80}; an id is text or bytes of 1 to 255 bytes")
+        raise ProtocolError(f"OPEN names the id {reprlib.repr(name)}; an id is text or bytes of 1 to 255 bytes")
+    if not all(isinstance(key, str) for key in metadata):
+        raise ProtocolError("OPEN holds metadata with a key that is not text")
     return name, metadata
 
 
@@ -270,7 +307,7 @@ class Hello:
         max_message: largest message that it accepts, in bytes.
         max_streams: how many streams it lets the other end have open at a time.
         credit: bytes that each new stream may send to it before it grants more.
-        session_credit: bytes that all streams together may send to it before it grants more.
+        session_credit: bytes that all streams together may send to it before it grants more; `credit` or more.
         capabilities: names of optional features, for versions to come.
         authentication: what the two ends prove to each other; empty without authentication.
     """
@@ -300,7 +337,7 @@ class Hello:
             "capabilities": list(self.capabilities),
             "authentication": self.authentication,
         }
-        packed: bytes = msgpack.packb(fields, use_bin_type=True)
+        packed: bytes = msgpack.packb(fields)
         return Frame(FrameType.HELLO, 0, 0, MAGIC + bytes([VERSION]) + packed)
 
     @classmethod
@@ -316,12 +353,12 @@ class Hello:
             theirs = body[len(MAGIC)] if len(body) > len(MAGIC) else "none"
             raise HandshakeError(f"the peer speaks protocol version {theirs}, this end version {VERSION}")
         try:
-            value = _unpack_map(body[len(MAGIC) + 1 :], "HELLO")
+            value = _unpack(body[len(MAGIC) + 1 :], "HELLO")
         except ProtocolError as error:
             raise HandshakeError(str(error)) from error
         if not isinstance(value, dict):
             raise HandshakeError("HELLO does not hold a map")
-        return cls(
+        hello = cls(
             session=_checked(value, "session", bytes, lambda session: len(session) == 16),
             resume=_checked(value, "resume", bool),
             received=_checked(value, "received", int, lambda received: 0 <= received < _HIGHEST),
@@ -339,10 +376,14 @@ class Hello:
                 for name, low in _LOWEST.items()
             },
         )
+        # Else a frame that a stream has credit for might never have the session's.
+        if hello.session_credit < hello.credit:
+            raise HandshakeError(f"HELLO holds session_credit={hello.session_credit}, less than credit={hello.credit}")
+        return hello
 
 
 def _checked(value: dict[str, Any], name: str, kind: type, allowed: Any = lambda _: True) -> Any:
     found = value.get(name)
     if type(found) is not kind or not allowed(found):
-        raise HandshakeError(f"HELLO holds {name}={found!r:.80}, which is missing or out of range")
+        raise HandshakeError(f"HELLO holds {name}={reprlib.repr(found)}, which is missing or out of range")
     return found

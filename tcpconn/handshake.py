@@ -134,9 +134,7 @@ def _refusal(body: bytes) -> HandshakeError:
         code, reason = decode_reason(body)
     except ProtocolError as error:
         return HandshakeError(f"the peer refused the link without a valid reason: {error}")
-    # The text goes into logs and onto terminals, where a stranger must not write lines and escapes of his own.
-    shown = "".join(character if character.isprintable() else "?" for character in reason[:_MAX_REASON])
-    text = f"the peer refused the link: {Code.describe(code)}{': ' if shown else ''}{shown}"
+    text = f"the peer refused the link: {Code.describe(code)}{': ' if reason else ''}{reason[:_MAX_REASON]}"
     return AuthenticationError(text, code) if code == Code.AUTHENTICATION_FAILED else HandshakeError(text, code)
 
 

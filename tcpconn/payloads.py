@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from tcpconn.transport import Buffer
@@ -32,13 +32,16 @@ def to_bytes(message: object) -> bytes:
 
 
 def chunks(source: Iterable[Buffer] | ReadableFile, size: int) -> Iterator[bytes]:
-    """Yield what an iterable or a file holds, cut so that no piece is longer than `size` bytes and none is empty."""
+    """Yield what an iterable or a file holds, cut so that no piece is longer than `size` bytes and none is empty.
+
+    Raises:
+        TypeError: the source is one message, a file opened for text, or yields something that is not bytes-like.
+        BlockingIOError: a non-blocking file has nothing to read now, which is not its end.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        raise TypeError(f"a stream is an iterable of bytes-like objects or a file, not {type(source).__name__}; use send()")
     read = getattr(source, "read", None)
-    if read is not None:
-        while chunk := read(size):
-            yield chunk
-        return
-    for piece in source:  # type: ignore[union-attr]
+    for piece in source if read is None else _pieces_of_file(read, size):  # type: ignore[union-attr]
         payload = piece if type(piece) is bytes else to_bytes(piece)
         if len(payload) <= size:
             if payload:
@@ -46,6 +49,18 @@ def chunks(source: Iterable[Buffer] | ReadableFile, size: int) -> Iterator[bytes
             continue
         for start in range(0, len(payload), size):
             yield payload[start : start + size]
+
+
+def _pieces_of_file(read: Callable[[int], Any], size: int) -> Iterator[Any]:
+    while True:
+        piece = read(size)
+        if piece is None:
+            raise BlockingIOError("the file has nothing to read now and does not block; open it for blocking reads")
+        if isinstance(piece, str):
+            raise TypeError("the file is opened for text; open it for bytes, with mode 'rb'")
+        if not piece:
+            return
+        yield piece
 
 
 def rest_of(buffers: Sequence[Any], taken: int) -> list[bytes | memoryview] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tcpconn.stream import Stream
+from tcpconn.stream import Incoming, Stream
 
 __all__ = ["Stats"]
 
@@ -16,7 +16,7 @@ class Stats:
     Attributes:
         messages_sent, bytes_sent: what was accepted for sending.
         messages_received, bytes_received: what the application has taken out.
-        waiting: messages received that the application has not taken yet.
+        waiting: messages received whole that the application has not taken yet.
         reconnects: links of this session that took the place of a lost one.
     """
 
@@ -30,11 +30,14 @@ class Stats:
     @classmethod
     def of(cls, stream: Stream, reconnects: int) -> Stats:
         """Read them off a stream; whoever guards the stream calls this."""
+        inbox = stream.inbox
+        # Nothing comes behind a message that is not whole.
+        partial = bool(inbox) and isinstance(inbox[-1], Incoming) and not inbox[-1].whole
         return cls(
             messages_sent=stream.messages_sent,
             bytes_sent=stream.bytes_sent,
             messages_received=stream.messages_received,
             bytes_received=stream.bytes_received,
-            waiting=len(stream.inbox),
+            waiting=len(inbox) - partial,
             reconnects=reconnects,
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from tcpconn.address import Address
@@ -28,6 +28,7 @@ __all__ = [
     "Sink",
     "Transport",
     "available_backends",
+    "is_registered",
     "load_transport",
 ]
 
@@ -211,6 +212,7 @@ class Transport(Protocol):
 
 
 _cache: dict[str, Transport] = {}
+_registered: set[str] = set()
 
 
 def available_backends() -> list[str]:
@@ -218,30 +220,60 @@ def available_backends() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})
 
 
+def is_registered(name: str) -> bool:
+    """Whether a package registers a backend of that name; a name that was found once is not looked for again."""
+    if name in _cache or name in _registered:
+        return True
+    _registered.update(available_backends())
+    return name in _registered
+
+
 def load_transport(name: str) -> Transport:
-    """Find and create the backend called `name`.
+    """Find and create the backend called `name`; all callers in a process, from any thread, get the same object.
 
     Raises:
-        ConfigError: no package registers a backend of that name.
-        BackendUnavailable: the backend is registered but something that it needs cannot be imported. A backend may
-            raise it itself, with the command that installs what is missing.
+        ConfigError: no package registers a backend of that name, or several do.
+        BackendUnavailable: the backend is registered but something that it needs cannot be imported, or it fails to
+            start. A backend may raise it itself, with the command that installs what is missing.
     """
-    if name in _cache:
-        return _cache[name]
-    found = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == name]
-    if not found:
-        raise ConfigError(
-            f"backend {name!r} is not installed: installed are {', '.join(available_backends()) or 'none'}; "
-            f"a package adds one by an entry point in the group {ENTRY_POINT_GROUP!r}"
-        )
+    known = _cache.get(name)
+    if known is not None:
+        return known
+    entry = _find(name)
     try:
-        factory: Callable[[], Transport] = found[0].load()
+        factory: Callable[[], Transport] = entry.load()
         transport = factory()
     except BackendUnavailable:
         raise
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend {name!r} cannot be loaded: {error}; install the package that {found[0].value!r} needs"
+            f"{_label(entry)} cannot be imported: {error}; install what it needs, for one by installing it anew: "
+            f"pip install --force-reinstall {_package(entry)}"
         ) from error
-    _cache[name] = transport
-    return transport
+    except Exception as error:
+        raise BackendUnavailable(
+            f"{_label(entry)} does not start: {type(error).__name__}: {error}; this is a fault of that package or of its set-up"
+        ) from error
+    # Where two threads come here at once, the first one's object is everybody's. A lock would be held during an import.
+    return _cache.setdefault(name, transport)
+
+
+def _find(name: str) -> EntryPoint:
+    found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if not found:
+        raise ConfigError(
+            f"backend {name!r} is not installed: installed are {', '.join(available_backends()) or 'none'}; "
+            f"a package adds one by an entry point in the group {ENTRY_POINT_GROUP!r}"
+        )
+    if len({entry.value for entry in found}) > 1:
+        packages = ", ".join(sorted(f"{_package(entry)} ({entry.value})" for entry in found))
+        raise ConfigError(f"several packages register a backend {name!r}: {packages}; uninstall all of them but one")
+    return found[0]
+
+
+def _label(entry: EntryPoint) -> str:
+    return f"backend {entry.name!r} ({entry.value}, of the package {_package(entry)})"
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown package"
