@@ -21,6 +21,8 @@ __all__ = ["Pair", "SubjectFailed", "WorkerProcess", "gather"]
 
 _GRACE = 2.0
 _SHOWN_LINES = 15
+_AFTERMATH = 0.5
+"""Seconds that the other side's process may take to fail, too, after the first."""
 
 
 class SubjectFailed(Exception):
@@ -143,11 +145,26 @@ def gather(workers: Iterable[WorkerProcess], timeout: float) -> list[dict[str, A
                 raise SubjectFailed(f"{missing} did not answer within {timeout:g} s")
             for key, _ in ready:
                 worker = key.data
-                answer = worker.read_answer()
+                try:
+                    answer = worker.read_answer()
+                except SubjectFailed as error:
+                    selector.unregister(worker)
+                    raise SubjectFailed("; ".join([str(error), *_other_failures(selector)])) from error
                 if answer is not None:
                     answers[worker] = answer
                     selector.unregister(worker)
     return [answers[worker] for worker in workers]
+
+
+def _other_failures(selector: selectors.BaseSelector) -> list[str]:
+    """Return what else has failed: when one side's process dies, it is often the other's error that is noticed first."""
+    failures: list[str] = []
+    for key, _ in selector.select(_AFTERMATH) if selector.get_map() else ():
+        try:
+            key.data.read_answer()
+        except SubjectFailed as error:
+            failures.append(str(error))
+    return failures
 
 
 class Pair:

@@ -272,7 +272,7 @@ def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict
     ("arguments", "reason"),
     [
         (["--messages", "absent.jsonl"], "cannot read absent.jsonl"),
-        (["--backends", "carrier-pigeon"], "'carrier-pigeon' is not installed"),
+        (["--backends", "carrier-pigeon"], "backend='carrier-pigeon'"),
         (["--backends", "plain-socket"], "'plain-socket' is no backend"),
         (["--subject", "test_compare:nothing"], "'test_compare:nothing' cannot be loaded"),
         (["--subject", "plain-socket", "--subject", "test_compare:PlainSocket"], "two subjects are called"),

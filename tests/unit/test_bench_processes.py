@@ -64,3 +64,15 @@ def test_a_file_in_the_current_directory_does_not_take_the_place_of_a_module(
         assert gather([worker], DEADLINE) == [{}]
     finally:
         worker.end()
+
+
+def test_when_both_sides_fail_both_are_told(worker: WorkerProcess) -> None:
+    other = WorkerProcess("client", "plain-socket")
+    try:
+        for process, command in ((worker, "fly"), (other, "swim")):
+            process.tell(do=command)
+            wait_for_the_end(process)
+        with pytest.raises(SubjectFailed, match=r"the server's process failed: .*'fly'(?s:.*); the client's process .*'swim'"):
+            gather([worker, other], DEADLINE)
+    finally:
+        other.end()
