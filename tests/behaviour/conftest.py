@@ -1,0 +1,83 @@
+"""A listener, clients of it, and both ends of one connection, on the backend that is tested."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from threading import Thread
+from typing import Any
+
+import pytest
+from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Listen, Pair, close_quietly, echo_handler
+
+import tcpconn
+
+
+@pytest.fixture
+def pool() -> Iterator[tcpconn.Pool]:
+    """The links of one test, none of which is left for the next."""
+    with tcpconn.Pool() as pool:
+        yield pool
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Whatever is to be closed in the end."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def listen(backend: str, stack: ExitStack) -> Listen:
+    """Return a function that listens on a free address with the settings that it is given."""
+
+    def listen(address: str = "127.0.0.1:0", **settings: Any) -> tcpconn.Listener:
+        return stack.enter_context(tcpconn.listen(address, backend=backend, **{"linger": 1.0, **settings}))
+
+    return listen
+
+
+@pytest.fixture
+def connect(backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Connect:
+    """Return a function that connects to an address with the settings that it is given."""
+
+    def connect(address: str, id: str | None = None, **settings: Any) -> tcpconn.Connection:
+        chosen = {"linger": 1.0, **QUICK, **settings}
+        connection = tcpconn.connect(address, id, pool=pool, backend=backend, **chosen)
+        stack.callback(close_quietly, connection)
+        return connection
+
+    return connect
+
+
+@pytest.fixture
+def pair(listen: Listen, connect: Connect) -> Pair:
+    """Return a function that makes both ends of a connection with the given settings at both of them."""
+
+    def pair(**settings: Any) -> Ends:
+        listener = listen(**settings)
+        client = connect(listener.address, **settings)
+        return Ends(client, listener.accept(DEADLINE))
+
+    return pair
+
+
+@pytest.fixture
+def echo(listen: Listen) -> Echo:
+    """Return a function that starts an echo server with the given settings and returns its listener."""
+
+    def echo(**settings: Any) -> tcpconn.Listener:
+        listener = listen(**settings)
+        Thread(target=tcpconn.serve, args=(echo_handler, listener), daemon=True).start()
+        return listener
+
+    return echo
+
+
+@pytest.fixture
+def descriptors() -> Callable[[], int]:
+    """Return a function that counts this process' open descriptors."""
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system does not list the descriptors of a process")
+    return lambda: len(os.listdir("/proc/self/fd"))
