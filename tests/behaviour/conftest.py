@@ -9,9 +9,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Listen, Pair, close_quietly, echo_handler
 
 import tcpconn
+from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Listen, Pair, close_quietly, echo_handler
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 import tcpconn
 from behaving import DEADLINE, Connect, Listen, Pair
 

@@ -9,28 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from behaving import DEADLINE, Connect, Echo, Pair
 
 import tcpconn
+from behaving import DEADLINE, Connect, Echo, Pair
 
 CHUNK = tcpconn.Config().chunk_size
-SIZES = [0, 1, 100, 4095, 4096, CHUNK - 21, CHUNK - 20, CHUNK - 19, CHUNK, CHUNK + 1, 300_000, 1 << 20, (1 << 20) + 1, 5_000_000]
-    0,
-    1,
-    2,
-    100,
-    4095,
-    4096,
-    CHUNK - 21,
-    CHUNK - 20,
-    CHUNK - 19,
-    CHUNK,
-    CHUNK + 1,
-    300_000,
-    1 << 20,
-    (1 << 20) + 1,
-    5_000_000,
-]
+SIZES = [0, 1, 100, 4095, 4096, CHUNK - 21, CHUNK - 20, CHUNK - 19, CHUNK, CHUNK + 1, 300_000, 1 << 20, (1 << 20) + 1, 5 << 20]
 
 
 def message(size: int) -> bytes:
@@ -222,9 +206,7 @@ def test_iterating_over_a_connection_ends_when_the_peer_closes_it(pair: Pair) ->
     assert list(server) == [b"a", b"", b"b"]
 
 
-def test_many_threads_share_a_connection_and_each_threads_messages_stay_in_order(
-    echo: Echo, connect: Connect
-) -> None:
+def test_many_threads_share_a_connection_and_each_threads_messages_stay_in_order(echo: Echo, connect: Connect) -> None:
     client = connect(echo().address)
     threads, count = 6, 150
     payload = message(3000)
