@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -18,18 +18,23 @@ TIMEOUT = 30.0
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Serve]:
-    """Return a function from the names of a subject and a service to the address of a server."""
+    """Return a function from the names of a subject and a service to the address of a server.
+
+    A server of ours serves any number of connections, one after another and at a time. A floor serves one, so there is a
+    new server for each.
+    """
     addresses: dict[tuple[str, str], str] = {}
     with ExitStack() as stack:
 
         def start(subject: str, service: str) -> str:
-            if (subject, service) not in addresses:
+            one_only = subject in FLOORS.values()
+            if one_only or (subject, service) not in addresses:
                 if subject == "memory":
                     address = _serve_in_a_thread(service, stack)
                 else:
                     worker = WorkerProcess("server", subject)
                     stack.callback(worker.end)
-                    worker.tell(do="serve", service=service, threads=subject not in FLOORS.values())
+                    worker.tell(do="serve", service=service, threads=not one_only)
                     address = gather([worker], TIMEOUT)[0]["address"]
                 addresses[subject, service] = address
             return addresses[subject, service]
@@ -40,8 +45,15 @@ def server() -> Iterator[Serve]:
 def _serve_in_a_thread(service: str, stack: ExitStack) -> str:
     """The memory backend reaches no other process."""
     listener = find("memory").listen()
+
+    def serve_until_closed() -> None:
+        with suppress(tcpconn.ConnectionClosed):
+            serve(listener, service, threads=True)
+
+    thread = threading.Thread(target=serve_until_closed, daemon=True)
+    thread.start()
+    stack.callback(thread.join, TIMEOUT)
     stack.callback(listener.close)
-    threading.Thread(target=serve, args=(listener, service), kwargs={"threads": True}, daemon=True).start()
     return listener.address
 
 

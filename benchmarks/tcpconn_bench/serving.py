@@ -58,8 +58,9 @@ def serve(listener: Listener, service: str, *, threads: bool) -> None:
 
 def _until_closed(serve_one: Callable[[Endpoint], None], endpoint: Endpoint) -> None:
     try:
-        serve_one(endpoint)
+        try:
+            serve_one(endpoint)
+        finally:
+            endpoint.close()
     except Exception as error:
         print(f"connection ended: {type(error).__name__}: {error}")
-    finally:
-        endpoint.close()

@@ -46,7 +46,7 @@ class _Listener:
         return str(self._listener.address)
 
     def accept(self) -> _Endpoint:
-        return _Endpoint(next(iter(self._listener)))
+        return _Endpoint(self._listener.accept())
 
     def close(self) -> None:
         self._listener.close()
