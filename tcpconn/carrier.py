@@ -238,7 +238,7 @@ class Carrier:
                 log.exception("a callback for changes of state failed")
 
     def _state_changed(self, state: State) -> None:
-        self._notices.states.append(state)
+        self._notices.changed(state)
         self.caretaker.tell(self)
 
     def on_state_change(self, callback: Callable[[State], None]) -> None:

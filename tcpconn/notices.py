@@ -17,19 +17,21 @@ class Notices:
         on_end: to be called once, after everything else, when the session is over.
 
     Attributes:
-        states: new states that nobody was told of yet.
-        callbacks: whom to tell.
+        callbacks: whom to tell of changes from now on.
     """
 
     def __init__(self, on_end: Callable[[], object] | None) -> None:
-        self.states: list[State] = []
         self.callbacks: list[Callable[[State], object]] = []
+        self._due: list[Callable[[], object]] = []
         self._on_end = on_end
+
+    def changed(self, state: State) -> None:
+        """Take note of a new state; those who ask to be told only later are not told of it."""
+        self._due += [partial(callback, state) for callback in self.callbacks]
 
     def due(self, *, ended: bool) -> list[Callable[[], object]]:
         """Return the calls to make now, without the lock and in this order; each is returned once."""
-        states, self.states = self.states, []
-        calls: list[Callable[[], object]] = [partial(callback, state) for state in states for callback in self.callbacks]
+        calls, self._due = self._due, []
         if ended and self._on_end is not None:
             calls.append(self._on_end)
             self._on_end = None

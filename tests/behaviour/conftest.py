@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import tcpconn
-from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Listen, Pair, close_quietly, echo_handler
+from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Lines, Listen, Pair, close_quietly, echo_handler
+from tcpconn.testing import FaultyTransport, Relay
+from tcpconn.transport import load_transport
 
 
 @pytest.fixture
@@ -49,6 +51,27 @@ def connect(backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Connect:
         return connection
 
     return connect
+
+
+class _FaultyMemory:
+    """The line of a backend that reaches no other process: its links themselves can be made to fail."""
+
+    def __init__(self, faults: FaultyTransport, address: str) -> None:
+        self.address = address
+        self.cut = faults.cut
+        self.stall = faults.stall
+        self.resume = faults.resume
+        self.refuse = faults.refuse
+        self.accept = faults.accept
+
+
+@pytest.fixture
+def line(backend: str, stack: ExitStack) -> Lines:
+    """Return a function that puts something between clients and a listener that can fail. Ask for it before `listen`."""
+    if backend != "memory":
+        return lambda listener: stack.enter_context(Relay(listener.address))
+    faults = stack.enter_context(FaultyTransport(load_transport(backend)).installed())
+    return lambda listener: _FaultyMemory(faults, listener.address)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import tcpconn
 
-__all__ = ["DEADLINE", "QUICK", "Connect", "Echo", "Ends", "Listen", "Pair", "close_quietly", "echo_handler"]
+__all__ = ["DEADLINE", "QUICK", "Connect", "Echo", "Ends", "Line", "Lines", "Listen", "Pair", "close_quietly", "echo_handler"]
 
 DEADLINE = 20.0
 """Seconds after which something that must happen has not happened."""
@@ -24,6 +24,34 @@ class Ends(NamedTuple):
     server: tcpconn.Connection
 
 
+class Line(Protocol):
+    """What lies between clients and a listener, and can fail."""
+
+    address: str
+    """Where to connect to in place of the listener's own address."""
+
+    def cut(self) -> object:
+        """End all links; what is under way is lost."""
+        ...
+
+    def stall(self) -> None:
+        """Let nothing through until `resume`, on links that stand and new ones."""
+        ...
+
+    def resume(self) -> None:
+        """Let everything through again."""
+        ...
+
+    def refuse(self) -> None:
+        """Refuse new links until `accept`."""
+        ...
+
+    def accept(self) -> None:
+        """Let links be made again."""
+        ...
+
+
+Lines = Callable[[tcpconn.Listener], Line]
 Listen = Callable[..., tcpconn.Listener]
 Connect = Callable[..., tcpconn.Connection]
 Pair = Callable[..., Ends]
