@@ -183,7 +183,7 @@ def _settings() -> Iterator[tuple[str, str, str]]:
         in_file = {}
     for field in dataclasses.fields(config):
         variable = f"TCPCONN_{field.name.upper()}"
-        if variable in os.environ:
+        if os.environ.get(variable):
             source = f"environment variable {variable}"
         elif field.name in in_file:
             source = path

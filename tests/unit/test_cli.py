@@ -106,6 +106,7 @@ def test_info_tells_every_setting_and_where_it_comes_from(
 ) -> None:
     Path("tcpconn.toml").write_text("[tcpconn]\nlinger = 7\ncredit = 8192\n")
     monkeypatch.setenv("TCPCONN_LINGER", "none")
+    monkeypatch.setenv("TCPCONN_BACKEND", "")
     assert main(["info"]) == 0
     found = settings(capsys.readouterr().out)
     assert list(found) == [*tcpconn.Config.__dataclass_fields__]
