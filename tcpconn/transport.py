@@ -246,10 +246,8 @@ def load_transport(name: str) -> Transport:
     except BackendUnavailable:
         raise
     except ImportError as error:
-        raise BackendUnavailable(
-            f"{_label(entry)} cannot be imported: {error}; install what it needs, for one by installing it anew: "
-            f"pip install --force-reinstall {_package(entry)}"
-        ) from error
+        anew = f", for one by installing it anew: pip install --force-reinstall {entry.dist.name}" if entry.dist else ""
+        raise BackendUnavailable(f"{_label(entry)} cannot be imported: {error}; install what it needs{anew}") from error
     except Exception as error:
         raise BackendUnavailable(
             f"{_label(entry)} does not start: {type(error).__name__}: {error}; this is a fault of that package or of its set-up"
@@ -272,8 +270,8 @@ def _find(name: str) -> EntryPoint:
 
 
 def _label(entry: EntryPoint) -> str:
-    return f"backend {entry.name!r} ({entry.value}, of the package {_package(entry)})"
+    return f"backend {entry.name!r} ({entry.value}, from {_package(entry)})"
 
 
 def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unknown package"
+    return entry.dist.name if entry.dist else "an unknown package"
