@@ -166,6 +166,7 @@ class Lifecycle:
         self._interval = _or_inf(config.heartbeat_interval)
         self._looked_at = now
         self._quiet_since = now
+        self._up_since = now
         self._unanswered = 0
 
     @property
@@ -192,7 +193,7 @@ class Lifecycle:
         self.attempt = 0
         self.cause = None
         self.heard = False
-        self._looked_at = self._quiet_since = now
+        self._looked_at = self._quiet_since = self._up_since = now
         self._unanswered = 0
         self._enter(phase)
 
@@ -204,7 +205,9 @@ class Lifecycle:
         self.cause = error
         self._give_up_at = now + _or_inf(self._config.resume_timeout)
         if self._dials:
-            self._dial_at = now
+            # At once, but a peer that drops every link as soon as it has it must not be dialled in a tight loop.
+            pause = self._config.reconnect_initial
+            self._dial_at = now if now - self._up_since >= pause else now + self._uniform(0.0, pause)
         self._enter(phase)
 
     def dial_failed(self, now: float, error: Exception, *, final: bool = False) -> None:

@@ -31,6 +31,9 @@ from tcpconn.stream import Assembled, Incoming, Stream
 
 __all__ = ["Multiplexer"]
 
+_AWAITING_REFUSAL = 1024
+"""How many streams beyond `max_streams` may be open, refused and not yet closed by the peer, before that is an attack."""
+
 
 class Multiplexer:
     """All streams of one session.
@@ -63,12 +66,13 @@ class Multiplexer:
         self.peer_names: dict[str | bytes, Stream] = {}
         self.opened: list[Stream] = []
         self.woken: list[Stream] = []
-        self.outbox = Outbox(theirs, chunk_size, peer, self.woken, self._forget_if_over)
+        self.outbox = Outbox(theirs, chunk_size, peer, self.woken, self._sent_end)
         self.unconsumed = 0
         self.consumed = 0
         self.going_away: str | None = None
         self._next_number = 1 if client else 2
         self._last_peer_number = 0
+        self._opened = 0
         self._peer_opened = 0
         self._grant_at = ours.credit // 2
         self._session_grant_at = ours.session_credit // 4
@@ -84,18 +88,21 @@ class Multiplexer:
         """
         if self.going_away is not None:
             raise ConnectError(f"{self.peer} takes no new connections: {self.going_away}")
-        if name in self.names:
+        if (other := self.names.get(name)) is not None:
+            state = "still sending what was sent before it was closed" if other.discarding else "open already"
             raise ConnectError(
-                f"id {name!r} is open already in this process's session with {self.peer}; close that one or use another id"
+                f"id {name!r} is {state} in this process's session with {self.peer}; close that one or use another id"
             )
-        if len(self.names) >= self.theirs.max_streams:
+        # Counted as the peer counts them: a stream is open until both ends have closed it.
+        if self._opened >= self.theirs.max_streams:
             raise ConnectError(
                 f"{self.peer} allows {self.theirs.max_streams} connections on one link and they are all open; "
-                "raise max_streams there, or close some"
+                "raise max_streams there, or close some at both ends"
             )
         number = self._next_number
         frame = frames.open_stream(number, name, metadata)
         self._next_number += 2
+        self._opened += 1
         stream = Stream(number, name, dict(metadata or {}), send_credit=self.theirs.credit, window=self.ours.credit)
         self.streams[number] = stream
         self.names[name] = stream
@@ -120,18 +127,21 @@ class Multiplexer:
             text = f"id {stream.name!r} to {self.peer}: this end has closed it"
             stream.receive_failure = _failure(ConnectionClosed, text)
             self._drop_inbox(stream)
-            self._forget_name(stream)
+            if stream.sent_end:
+                self._forget_name(stream)
             self._notify(stream)
 
     def reset(self, stream: Stream, code: Code, text: str) -> None:
         """End both directions at once and tell the peer why; what was not framed yet is not sent."""
-        failure = _failure(ConnectionLost, f"id {stream.name!r} to {self.peer}: {text}")
+        text_here = f"id {stream.name!r} to {self.peer}: {text}"
+        failure = _failure(ConnectionLost, text_here)
         if not stream.sent_end:
-            stream.send_failure = failure
             self.outbox.abandon(stream)
+            stream.send_failure = _lost(text_here, stream.abandoned)
         if not stream.reset_sent and not (stream.sent_end and stream.got_end):
             stream.reset_sent = stream.sent_end = True
             self.outbox.emit(frames.reset(stream.number, code, text))
+            self.outbox.batch_ends += self._is_peers(stream.number)
         if not stream.discarding:
             stream.discarding = True
             stream.receive_failure = failure
@@ -140,12 +150,20 @@ class Multiplexer:
         self._notify(stream)
         self._forget_if_over(stream)
 
+    def _sent_end(self, stream: Stream) -> None:
+        self.outbox.batch_ends += self._is_peers(stream.number)
+        if stream.discarding:
+            # Only now: to the peer an id is in use until it has read the CLOSE.
+            self._forget_name(stream)
+        self._forget_if_over(stream)
+
     def _forget_if_over(self, stream: Stream) -> None:
         if stream.sent_end and stream.got_end and self.streams.pop(stream.number, None) is not None:
             if self._is_peers(stream.number):
                 self._peer_opened -= 1
             else:
-                self._forget_name(stream)
+                self._opened -= 1
+            self._forget_name(stream)
 
     def _forget_name(self, stream: Stream) -> None:
         for names in (self.names, self.peer_names):
@@ -172,7 +190,12 @@ class Multiplexer:
         stream.inbox.clear()
         if cost:
             self.consume(stream, cost)
+        self._drop_message(stream)
+
+    def _drop_message(self, stream: Stream) -> None:
+        """Forget the message that is being received; its rest, if it comes, is dropped unseen."""
         self.credit_assembly(stream)
+        stream.assembly = stream.incoming = None
 
     # -- consuming
 
@@ -237,12 +260,16 @@ class Multiplexer:
         """Take the next chunk of a streamed message, or all of another, and whether it is the last; None if none is there.
 
         Raises:
+            MessageTooLarge: `take` has begun to skip it; it is skipped to its end.
             ConnectionClosed, ConnectionLost, ConnectError: nothing more will come.
         """
         item = stream.inbox[0] if stream.inbox else None
         if not isinstance(item, Incoming):
             message = self.take(stream)
             return None if message is None else (message, True)
+        if item.size > self.ours.max_message:
+            self._gather(stream, item)
+            return None
         if item.gathered:
             chunk = b"".join(item.gathered)
             item.gathered.clear()
@@ -294,11 +321,17 @@ class Multiplexer:
         """Take an OPEN.
 
         Raises:
-            ProtocolError: the number is not the peer's to use or was used before.
+            ProtocolError: the number is not the peer's to use or was used before, or it goes on opening streams that it
+                was told it may not open.
         """
         if not self._is_peers(number) or number <= self._last_peer_number:
             raise ProtocolError(
                 f"{self.peer} opened stream {number} after {self._last_peer_number}: not a fresh number of its own"
+            )
+        if self._peer_opened >= self.ours.max_streams + _AWAITING_REFUSAL:
+            raise ProtocolError(
+                f"{self.peer} opens more than the {self.ours.max_streams} connections of one link (max_streams) "
+                "and does not listen to refusals"
             )
         name, metadata = frames.decode_open(body)
         self._last_peer_number = number
@@ -330,6 +363,7 @@ class Multiplexer:
                 return
             raise ProtocolError(f"{self.peer} closed stream {number}, which it does not have open")
         stream.got_end = True
+        stream.window = 0
         if flags & frames.RESET:
             self._peer_reset(stream, *frames.decode_reason(body))
         else:
@@ -348,15 +382,14 @@ class Multiplexer:
             kind = ConnectionClosed
         elif code in (Code.REFUSED, Code.DUPLICATE_ID):
             kind = ConnectError
-        failure = _failure(kind, f"id {stream.name!r}: {self.peer} ended it: {text or Code.describe(code)}")
+        text = f"id {stream.name!r}: {self.peer} ended it: {text or Code.describe(code)}"
+        failure = _failure(kind, text)
         stream.receive_failure = stream.receive_failure or failure
-        if stream.assembly is not None:
-            self.credit_assembly(stream)
-            stream.assembly = None
-        stream.incoming = None
+        self._drop_message(stream)
         if not stream.sent_end:
-            stream.send_failure = failure
             self.outbox.abandon(stream)
+            # An end in good order is a loss to whoever has sent what is not delivered.
+            stream.send_failure = _lost(text, stream.abandoned) if stream.abandoned else failure
             self.outbox.emit_close(stream)
 
     def granted(self, number: int, count: int) -> None:
@@ -389,3 +422,8 @@ class Multiplexer:
 
 def _failure(kind: type[TcpconnError], text: str) -> Callable[[], TcpconnError]:
     return lambda: kind(text)
+
+
+def _lost(text: str, undelivered: int) -> Callable[[], TcpconnError]:
+    where = f"{text}; undelivered messages: {undelivered}" if undelivered else text
+    return lambda: ConnectionLost(where, undelivered)

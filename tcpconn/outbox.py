@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tcpconn import frames
 from tcpconn.errors import MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, Hello
-from tcpconn.stream import Outgoing, Stream
+from tcpconn.stream import Outgoing, Piece, Stream
 
 __all__ = ["BATCH_BYTES", "Outbox"]
 
@@ -38,6 +38,7 @@ class Outbox:
     Attributes:
         batch: buffers to write, header and body in turn, two for each frame.
         batch_bytes, batch_frames: its size.
+        batch_ends: how many frames of it end a stream that the peer has opened; the multiplexer counts them.
         urgent: something was framed that the peer waits for; the batch should be written soon.
         credit: bytes that the peer lets all streams together send.
         frame_limit: longest message that travels in one frame, in bytes.
@@ -50,16 +51,19 @@ class Outbox:
         self.batch: list[bytes | memoryview] = []
         self.batch_bytes = 0
         self.batch_frames = 0
+        self.batch_ends = 0
         self.urgent = False
         self.credit = theirs.session_credit
         self._theirs = theirs
         self._woken = woken
         self._on_end = on_end
         self._ring: deque[Stream] = deque()
-        self._starved: set[Stream] = set()
+        # A dict for its order: a set's would depend on where in memory the streams lie.
+        self._starved: dict[Stream, None] = {}
         # A frame must fit into half a window: the receiver grants anew when half of it was consumed, not earlier.
-        half_window = theirs.credit // 2
+        half_window = min(theirs.credit, theirs.session_credit) // 2
         self.frame_limit = min(chunk_size, theirs.max_chunk, half_window) - HEADER_SIZE - _U64
+        self._whole_limit = min(self.frame_limit, theirs.max_message)
         self._lone_limit = max(min(theirs.max_chunk, half_window // 2) - HEADER_SIZE - _U64, self.frame_limit)
 
     def send(self, stream: Stream, payload: bytes) -> bool:
@@ -71,9 +75,9 @@ class Outbox:
         """
         length = len(payload)
         cost = length + HEADER_SIZE
-        if length <= self.frame_limit:
+        if length <= self._whole_limit:
             if stream.send_credit < cost or stream.held or self.credit < cost or stream.send_failure is not None:
-                return self._refuse(stream, cost)
+                return self._refuse(stream)
             stream.send_credit -= cost
             self.credit -= cost
             stream.messages_sent += 1
@@ -92,7 +96,7 @@ class Outbox:
                 "that the peer takes (its max_message); raise it there, or use send_stream()"
             )
         if stream.send_failure is not None or stream.held or stream.send_credit < self.frame_limit:
-            return self._refuse(stream, 0)
+            return self._refuse(stream)
         stream.held = True
         stream.messages_sent += 1
         stream.bytes_sent += length
@@ -115,40 +119,58 @@ class Outbox:
         cost = length + HEADER_SIZE
         return stream.send_credit >= cost and self.credit >= cost
 
-    def _refuse(self, stream: Stream, cost: int) -> bool:
+    def _refuse(self, stream: Stream) -> bool:
         if stream.send_failure is not None:
             raise stream.send_failure()
-        if self.credit < cost:
-            self._starved.add(stream)
+        # Whatever it lacks now, it may be the session's credit by the time that it has got the rest.
+        self._starved[stream] = None
         return False
 
     def begin_message(self, stream: Stream) -> bool:
-        """Begin a message of unknown total; False if it has to wait. Until `end_message` nothing else is sent on the stream."""
+        """Begin a message of unknown total; False if it has to wait. Until `end_message` nothing else is sent on the stream.
+
+        Raises:
+            ConnectionClosed, ConnectionLost, ConnectError: the stream has ended.
+        """
         if stream.send_failure is not None or stream.held or not self._take_credit(stream, _U64):
-            return self._refuse(stream, HEADER_SIZE + _U64)
+            return self._refuse(stream)
         stream.held = True
-        self._emit_data(stream, FIRST, frames.U64.pack(UNKNOWN_TOTAL))
+        self._send_piece(stream, FIRST, frames.U64.pack(UNKNOWN_TOTAL))
         return True
 
     def send_chunk(self, stream: Stream, chunk: bytes) -> bool:
-        """Send a chunk, at most `frame_limit` bytes, of the message that was begun; False if it has to wait for credit."""
+        """Send a chunk, at most `frame_limit` bytes, of the message that was begun; False if it has to wait for credit.
+
+        Raises:
+            ConnectionClosed, ConnectionLost, ConnectError: the stream has ended; reset it, lest the peer wait for the rest.
+        """
         if stream.send_failure is not None or not self._take_credit(stream, len(chunk)):
-            return self._refuse(stream, len(chunk) + HEADER_SIZE)
+            return self._refuse(stream)
         stream.bytes_sent += len(chunk)
-        self._emit_data(stream, 0, chunk)
+        self._send_piece(stream, 0, chunk)
         return True
 
     def end_message(self, stream: Stream) -> bool:
-        """End the message that was begun; False if it has to wait for credit."""
+        """End the message that was begun; False if it has to wait for credit.
+
+        Raises:
+            ConnectionClosed, ConnectionLost, ConnectError: as for `send_chunk`.
+        """
         if stream.send_failure is not None or not self._take_credit(stream, 0):
-            return self._refuse(stream, HEADER_SIZE)
+            return self._refuse(stream)
         stream.messages_sent += 1
         stream.held = False
-        self._emit_data(stream, LAST, b"")
+        self._send_piece(stream, LAST, b"")
         self._notify(stream)
-        if stream.closing:
-            self.emit_close(stream)
         return True
+
+    def _send_piece(self, stream: Stream, flags: int, body: bytes) -> None:
+        # Behind what the stream has in the ring already, and in turn with other streams.
+        if self._ring or self.batch_bytes >= BATCH_BYTES:
+            stream.sendq.append(Piece(flags, body))
+            self._enter_ring(stream)
+        else:
+            self._emit_data(stream, flags, body)
 
     def _take_credit(self, stream: Stream, length: int) -> bool:
         cost = length + HEADER_SIZE
@@ -194,6 +216,9 @@ class Outbox:
             # Its credit was taken when it was accepted.
             self._emit_data(stream, _FIRST_LAST, item)
             sendq.popleft()
+        elif type(item) is Piece:
+            self._emit_data(stream, item.flags, item.body)
+            sendq.popleft()
         else:
             assert isinstance(item, Outgoing)
             if not self._frame_chunk(stream, item):
@@ -205,7 +230,8 @@ class Outbox:
             self._notify(stream)
         if sendq:
             return True
-        if stream.closing and not stream.sent_end:
+        # In the middle of a message of unknown total there is no end in good order: whoever sends it resets the stream.
+        if stream.closing and not stream.held:
             self.emit_close(stream)
         return False
 
@@ -217,7 +243,7 @@ class Outbox:
         credit = min(stream.send_credit, self.credit) - HEADER_SIZE
         if credit < least:
             if self.credit - HEADER_SIZE < least:
-                self._starved.add(stream)
+                self._starved[stream] = None
             return False
         size = min(rest, limit, credit - _U64)
         last = size == rest
@@ -254,10 +280,24 @@ class Outbox:
         self._on_end(stream)
 
     def abandon(self, stream: Stream) -> None:
-        """Forget what a stream has waiting."""
+        """Forget what a stream has waiting, and count the messages that are lost by that."""
+        credit = 0
+        for item in stream.sendq:
+            if type(item) is bytes:
+                credit += len(item) + HEADER_SIZE
+                stream.abandoned += 1
+            elif type(item) is Piece:
+                credit += len(item.body) + HEADER_SIZE
+                stream.abandoned += bool(item.flags & LAST)
+            else:
+                stream.abandoned += 1
         stream.sendq.clear()
         stream.held = False
         self._notify(stream)
+        if credit:
+            # The peer never sees these bytes, so it cannot grant them anew.
+            self.credit += credit
+            self._feed_starved()
 
     def granted(self, stream: Stream, count: int) -> None:
         """Take credit for a stream.
@@ -281,11 +321,16 @@ class Outbox:
         self.credit += count
         if self.credit > self._theirs.session_credit:
             raise ProtocolError(f"{self.peer} granted more than the session credit that it announced")
-        for stream in self._starved:
+        self._feed_starved()
+
+    def _feed_starved(self) -> None:
+        starved = self._starved
+        # Who waits stays on the list: others may be faster to take what has come.
+        self._starved = {stream: None for stream in starved if stream.waiters}
+        for stream in starved:
             self._notify(stream)
             if stream.sendq:
                 self._enter_ring(stream)
-        self._starved.clear()
 
     def _notify(self, stream: Stream) -> None:
         if stream.waiters:

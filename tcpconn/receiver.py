@@ -8,6 +8,7 @@ again and nothing has to be undone.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 
 from tcpconn import frames
@@ -26,8 +27,12 @@ _DIRECT = 4096
 
 _DATA = int(FrameType.DATA)
 _WHOLE = FIRST | LAST
+_WHOLE_MESSAGE = _DATA << 24 | _WHOLE << 16
+"""How the header of most frames begins: one comparison for its type, its flags and the reserved bits."""
+
 _U64 = 8
 _unpack = HEADER.unpack_from
+_unpack_words = struct.Struct("!III").unpack_from
 
 
 class _Landing:
@@ -56,6 +61,7 @@ class Receiver:
         self.count = 0
         self.unacknowledged_bytes = 0
         self._mux = mux
+        self._longest = min(mux.ours.max_chunk, mux.ours.max_message)
         self._on_control = on_control
         self._buffer = bytearray(RECEIVE_BUFFER)
         self._view = memoryview(self._buffer)
@@ -120,16 +126,17 @@ class Receiver:
         mux = self._mux
         streams = mux.streams
         woken = mux.woken
+        longest = self._longest
         is_view = type(data) is memoryview
         position = 0
         count = 0
         unconsumed = 0
         try:
             while end - position >= HEADER_SIZE:
-                kind, flags, reserved, number, length = _unpack(data, position)
+                word, number, length = _unpack_words(data, position)
                 start = position + HEADER_SIZE
                 stop = start + length
-                if kind == _DATA and flags == _WHOLE and stop <= end and not reserved:
+                if word == _WHOLE_MESSAGE and stop <= end and length <= longest:
                     stream = streams.get(number)
                     cost = length + HEADER_SIZE
                     if (
@@ -150,8 +157,9 @@ class Receiver:
                         continue
                 # What the frames before have changed must be seen by the slow path.
                 mux.unconsumed += unconsumed
-                unconsumed = 0
-                step = self._decode_one(data, position, end, (kind, flags, reserved, number, length))
+                self.count += count
+                unconsumed = count = 0
+                step = self._decode_one(data, position, end)
                 if step < 0:
                     break
                 position = step
@@ -165,12 +173,12 @@ class Receiver:
             raise ProtocolError(f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed")
         return position
 
-    def _decode_one(self, data: bytes | memoryview, position: int, end: int, header: tuple[int, int, int, int, int]) -> int:
+    def _decode_one(self, data: bytes | memoryview, position: int, end: int) -> int:
         """Handle one frame of any kind; return where the next begins, or -1 if this one is not all there yet."""
-        kind, flags, reserved, number, length = header
+        kind, flags, reserved, number, length = _unpack(data, position)
         mux = self._mux
         start = position + HEADER_SIZE
-        stop = start + length
+        stop: int = start + length
         if reserved:
             raise ProtocolError(f"{mux.peer} sent a frame header whose reserved bits are not zero: {reserved:#x}")
         if kind == _DATA:
@@ -200,13 +208,13 @@ class Receiver:
 
     def _data(self, data: bytes | memoryview, start: int, end: int, header: tuple[int, int, int]) -> int:
         flags, number, length = header
-        landing = self._prepare(flags, number, length, data[start : start + _U64])
-        if landing is None:
+        stream = self._check(flags, number, length)
+        if start + length > end and (length < _DIRECT or end - start < _U64):
+            # Small, or without its total: it waits in the buffer.
             return -1
-        announced = landing.length - len(landing.view)
+        landing = self._prepare(stream, flags, length, data[start : start + _U64])
+        announced = length - len(landing.view)
         at_hand = min(length, end - start) - announced
-        if at_hand < len(landing.view) < _DIRECT and length < _DIRECT:
-            return -1
         if at_hand:
             landing.view[:at_hand] = data[start + announced : start + announced + at_hand]
         if at_hand == len(landing.view):
@@ -216,53 +224,65 @@ class Receiver:
             self._rest = landing.view[at_hand:]
         return start + announced + at_hand
 
-    def _prepare(self, flags: int, number: int, length: int, head: bytes | memoryview) -> _Landing | None:
-        """Check a DATA frame by its header and find the memory for its body; None if its total is not there yet."""
+    def _check(self, flags: int, number: int, length: int) -> Stream:
+        """Check a DATA frame by its header."""
         mux = self._mux
+        ours = mux.ours
         stream = mux.streams.get(number)
         if stream is None or stream.got_end:
             raise ProtocolError(f"{mux.peer} sent DATA on stream {number}, which it does not have open")
         if flags & ~_WHOLE:
             raise ProtocolError(f"{mux.peer} sent DATA with unknown flags {flags:#x}")
-        if length > mux.ours.max_chunk:
-            raise ProtocolError(f"{mux.peer} announced a chunk of {length} bytes; {mux.ours.max_chunk} are allowed")
+        if length > ours.max_chunk:
+            raise ProtocolError(f"{mux.peer} announced a chunk of {length} bytes; {ours.max_chunk} are allowed")
+        if length > ours.max_message and flags == _WHOLE:
+            raise ProtocolError(f"{mux.peer} announced a message of {length} bytes; {ours.max_message} are allowed")
         if length + HEADER_SIZE > stream.window:
             raise ProtocolError(
                 f"{mux.peer} sent {length + HEADER_SIZE} bytes on stream {number}; its credit is {stream.window}"
             )
-        landing = _Landing(stream, flags, length)
+        if flags & _WHOLE == FIRST and length < _U64:
+            raise ProtocolError(f"{mux.peer} began a message on stream {number} without its total")
         under_way = stream.assembly is not None or stream.incoming is not None
-        if stream.discarding:
-            landing.view = memoryview(bytearray(length))
-            return landing
-        if bool(flags & FIRST) == under_way:
+        if bool(flags & FIRST) == under_way and not stream.discarding:
             what = "began a message inside another" if under_way else "continued a message that it did not begin"
             raise ProtocolError(f"{mux.peer} {what} on stream {number}")
-        if flags & _WHOLE == FIRST:
-            if length < _U64:
-                raise ProtocolError(f"{mux.peer} began a message on stream {number} without its total")
-            if len(head) < _U64:
-                return None
-            total = frames.U64.unpack(head)[0]
-            if total == UNKNOWN_TOTAL:
-                landing.chunk = Assembly(length - _U64)
-                landing.view = landing.chunk.view
-                return landing
-            if total > mux.ours.max_message:
-                raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
-            if length - _U64 > total:
-                raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
-            landing.assembly = Assembly(total)
-            landing.view = landing.assembly.view[: length - _U64]
-        elif stream.assembly is not None:
-            landing.assembly = assembly = stream.assembly
+        return stream
+
+    def _prepare(self, stream: Stream, flags: int, length: int, head: bytes | memoryview) -> _Landing:
+        """Find the memory for the body of a DATA frame; `head` is how it begins."""
+        mux = self._mux
+        landing = _Landing(stream, flags, length)
+        assembly = stream.assembly
+        if stream.discarding:
+            landing.view = memoryview(bytearray(length))
+        elif assembly is not None:
             if length > assembly.total - assembly.filled:
                 raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {assembly.total} bytes")
+            landing.assembly = assembly
             landing.view = assembly.view[assembly.filled : assembly.filled + length]
+        elif flags & _WHOLE == FIRST and (total := frames.U64.unpack(head)[0]) != UNKNOWN_TOTAL:
+            self._begin(landing, total)
         else:
-            landing.chunk = Assembly(length)
+            landing.chunk = Assembly(length - _U64 if flags & _WHOLE == FIRST else length)
             landing.view = landing.chunk.view
         return landing
+
+    def _begin(self, landing: _Landing, total: int) -> None:
+        mux = self._mux
+        stream = landing.stream
+        size = landing.length - _U64
+        if total > mux.ours.max_message:
+            raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
+        if size > total:
+            raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
+        try:
+            landing.assembly = Assembly(total)
+            landing.view = landing.assembly.view[:size]
+        except MemoryError:
+            # It may have been announced for no other reason. The other streams need not suffer.
+            mux.reset(stream, Code.MESSAGE_TOO_LARGE, f"there is no memory for a message of {total} bytes")
+            landing.view = memoryview(bytearray(landing.length))
 
     def _landed(self, count: int) -> None:
         landing = self._landing

@@ -15,15 +15,25 @@ from tcpconn.errors import ConnectionClosed, ConnectionLost, ProtocolError, Tcpc
 from tcpconn.frames import HEADER, LAST, Code, Frame, FrameType, Hello
 from tcpconn.multiplexer import Multiplexer
 from tcpconn.receiver import Receiver
-from tcpconn.stream import Stream
+from tcpconn.stream import Piece, Stream
 
 __all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
+
+_Batch = tuple[int, list[bytes | memoryview], int, int]
+"""The number of the first frame, the buffers (two for each frame), their bytes, and how many end a stream of the peer's."""
 
 ACK_FRAMES = 1024
 """Acknowledge at the latest after so many sequenced frames."""
 
 ACK_BYTES = 256 * 1024
 """Acknowledge at the latest after so many bytes."""
+
+
+_LEAST_KEPT = 4 * 1024 * 1024
+"""Bytes that are always kept for a peer that acknowledges late; ACKs come much sooner, see `ACK_BYTES`."""
+
+_ENDS_KEPT = 65_536
+"""How many answers to streams that the peer opened and closed, beyond `max_streams`, may wait for its acknowledgement."""
 
 
 class Session:
@@ -40,6 +50,8 @@ class Session:
         mux: the streams.
         linked: whether a link is there to write to.
         acknowledged: sequenced frames that the peer has acknowledged.
+        kept_bytes: bytes of those that were written and not acknowledged. While they are more than the session's own
+            credit (and 4 MiB) nothing more is written, so that no peer can make them grow for ever.
         farewell: (code, text) of the peer's GOAWAY, or None.
         ended: why the session is over, or None.
         stirred: something changed that concerns more than one stream; the driver clears it.
@@ -53,15 +65,20 @@ class Session:
         self.receiver = Receiver(self.mux, self._on_control)
         self.linked = False
         self.acknowledged = 0
+        self.kept_bytes = 0
         self.farewell: tuple[int, str] | None = None
         self.ended: str | None = None
         self.stirred = False
         self.lost: Counter[int] = Counter()
         self._client = client
         self._framed = 0
-        self._log: deque[tuple[int, int, list[bytes | memoryview]]] = deque()
-        self._replay: deque[tuple[int, int, list[bytes | memoryview]]] = deque()
-        self._control: list[bytes | memoryview] = []
+        self._keep_limit = max(ours.session_credit, _LEAST_KEPT)
+        self._kept_ends = 0
+        self._log: deque[_Batch] = deque()
+        self._replay: deque[_Batch] = deque()
+        # One of each type: a newer ACK or PONG says all that an older one said.
+        self._control: dict[int, bytes | memoryview] = {}
+        self._goodbye: Frame | None = None
         self._acked_to_peer = 0
         self._pings = 0
 
@@ -98,6 +115,9 @@ class Session:
         self.receiver.unacknowledged_bytes = 0
         self.linked = True
         self.stirred = True
+        if self._goodbye is not None:
+            # GOAWAY is not among the frames that are replayed.
+            self._put(self._goodbye)
 
     def link_down(self) -> None:
         """Stop writing; what is not acknowledged is kept for the next link."""
@@ -131,6 +151,8 @@ class Session:
         self._acknowledge_if_due()
 
     def _acknowledge_if_due(self) -> None:
+        if self._kept_ends + self.outbox.batch_ends > self.mux.ours.max_streams + _ENDS_KEPT:
+            raise ProtocolError(f"{self.mux.peer} opens and closes connections without acknowledging the answers")
         receiver = self.receiver
         if receiver.unacknowledged_bytes >= ACK_BYTES or receiver.count - self._acked_to_peer >= ACK_FRAMES:
             self.acknowledge()
@@ -181,14 +203,19 @@ class Session:
             return
         self.acknowledged = count
         log = self._log
-        while log and log[0][0] + log[0][1] <= count:
-            log.popleft()
+        before = self.kept_bytes
+        while log and log[0][0] + len(log[0][1]) // 2 <= count:
+            _, _, size, ends = log.popleft()
+            self.kept_bytes -= size
+            self._kept_ends -= ends
         self.stirred = True
+        if before >= self._keep_limit > self.kept_bytes and self.outbox.has_output:
+            self.outbox.urgent = True
 
     # -- writing
 
     def _put(self, frame: Frame) -> None:
-        self._control.append(frame.encode())
+        self._control[frame.type] = frame.encode()
 
     @property
     def has_output(self) -> bool:
@@ -211,25 +238,31 @@ class Session:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
         if not self.linked:
             return None
-        control = self._control
-        if control:
-            self._control = []
-        if self._replay:
-            first, count, batch = self._replay.popleft()
-            skip = max(self.acknowledged - first, 0)
-            batch = batch[2 * skip :] if skip < count else []
-            return control + batch if control or batch else self.take()
+        control: list[bytes | memoryview] | None = None
+        if self._control:
+            control = list(self._control.values())
+            self._control.clear()
+        while self._replay:
+            first, batch, _, _ = self._replay.popleft()
+            skip = self.acknowledged - first
+            if skip > 0:
+                batch = batch[2 * skip :]
+            if batch:
+                return control + batch if control else batch
+        if self.kept_bytes >= self._keep_limit:
+            return control
         outbox = self.outbox
         outbox.fill()
         batch = outbox.batch
         if not batch:
-            return control or None
-        count = outbox.batch_frames
+            return control
+        self._log.append((self._framed, batch, outbox.batch_bytes, outbox.batch_ends))
+        self._framed += outbox.batch_frames
+        self.kept_bytes += outbox.batch_bytes
+        self._kept_ends += outbox.batch_ends
         outbox.batch = []
-        outbox.batch_bytes = outbox.batch_frames = 0
+        outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
         outbox.urgent = False
-        self._log.append((self._framed, count, batch))
-        self._framed += count
         return control + batch if control else batch
 
     def ping(self) -> None:
@@ -241,8 +274,9 @@ class Session:
     def say_goodbye(self, code: Code, text: str) -> None:
         """Tell the peer that this end opens and takes no more streams."""
         self.mux.going_away = self.mux.going_away or text
+        self._goodbye = frames.goaway(code, text)
         if self.linked:
-            self._put(frames.goaway(code, text))
+            self._put(self._goodbye)
 
     def flush_target(self, stream: Stream) -> int | None:
         """Return what `acknowledged` must reach for all that was sent on a stream to be there; None: not all is framed yet."""
@@ -255,13 +289,18 @@ class Session:
     def undelivered(self) -> Counter[int]:
         """Count, for each stream, the messages that were accepted here and never acknowledged by the peer."""
         counts: Counter[int] = Counter()
-        for first, _, batch in self._log:
+        for first, batch, _, _ in self._log:
             _count_messages(counts, batch[2 * max(self.acknowledged - first, 0) :])
         _count_messages(counts, self.outbox.batch)
         for stream in self.mux.streams.values():
-            if stream.sendq:
-                counts[stream.number] += len(stream.sendq)
+            for item in stream.sendq:
+                if type(item) is not Piece or item.flags & LAST:
+                    counts[stream.number] += 1
         return counts
+
+    def lost_to(self, stream: Stream) -> int:
+        """Return how many messages that were accepted on a stream are lost for good; 0 while there is hope for all."""
+        return self.lost[stream.number] + stream.abandoned
 
     def end(self, text: str, *, in_order: bool = False) -> None:
         """End the session for good: every stream learns it, with the number of messages that are lost to it.
@@ -287,6 +326,8 @@ class Session:
         self.lost = counts
         self._log.clear()
         self._replay.clear()
+        self._control.clear()
+        self.kept_bytes = 0
         self.stirred = True
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tcpconn.errors import TcpconnError
 
-__all__ = ["Assembled", "Assembly", "Incoming", "Outgoing", "Stream"]
+__all__ = ["Assembled", "Assembly", "Incoming", "Outgoing", "Piece", "Stream"]
 
 
 class Outgoing:
@@ -27,11 +27,25 @@ class Outgoing:
         self.started = False
 
 
+class Piece:
+    """A chunk of a message of unknown total that has its credit and waits for its turn to be framed."""
+
+    __slots__ = ("body", "flags")
+
+    def __init__(self, flags: int, body: bytes) -> None:
+        self.flags = flags
+        self.body = body
+
+
 class Assembly:
     """A message of several chunks that is being received into its final memory.
 
     `io.BytesIO` gives its buffer away as `bytes` without a copy once no view of it is left, so the message is received
-    into fresh memory and becomes a `bytes` for nothing: 79 µs for 1 MiB where `bytes(bytearray)` took 500 µs.
+    into fresh memory and becomes a `bytes` for nothing: 79 µs for 1 MiB where `bytes(bytearray)` took 500 µs. Fresh zeros
+    are address space only: what a peer announces and does not send takes no memory.
+
+    Raises:
+        MemoryError: there is not even the address space.
     """
 
     __slots__ = ("_memory", "filled", "total", "uncredited", "view")
@@ -91,12 +105,14 @@ class Stream:
         sent_end, got_end: whether the last frame of each direction has been framed or received.
         reset_sent: whether this end has told the peer that it takes nothing more.
         closing: CLOSE follows as soon as `sendq` is empty.
+        abandoned: messages that were accepted here and will not be sent any more, since the stream was reset.
         discarding: the user closed the connection; what arrives is dropped and the peer is told.
         send_failure, receive_failure: makes the error that sending or receiving raises, once the direction has ended.
         waiters: the driver's; the engine only asks whether it is empty.
     """
 
     __slots__ = (
+        "abandoned",
         "assembly",
         "bytes_received",
         "bytes_sent",
@@ -129,7 +145,7 @@ class Stream:
         self.metadata = metadata
         self.send_credit = send_credit
         self.held = False
-        self.sendq: deque[bytes | Outgoing] = deque()
+        self.sendq: deque[bytes | Outgoing | Piece] = deque()
         self.in_ring = False
         self.inbox: deque[bytes | Assembled | Incoming] = deque()
         self.assembly: Assembly | None = None
@@ -139,6 +155,7 @@ class Stream:
         self.sent_end = False
         self.got_end = False
         self.closing = False
+        self.abandoned = 0
         self.reset_sent = False
         self.discarding = False
         self.send_failure: Callable[[], TcpconnError] | None = None

@@ -1,0 +1,83 @@
+"""The state of one stream and the memory of messages that are under way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tcpconn.errors import ConnectionClosed
+from tcpconn.stream import Assembled, Assembly, Incoming, Outgoing, Piece, Stream
+
+
+def new_stream() -> Stream:
+    return Stream(7, "orders", {"tier": 1}, send_credit=100, window=200)
+
+
+def test_an_assembly_becomes_the_bytes_that_were_received_into_it() -> None:
+    assembly = Assembly(5)
+    assembly.view[:] = b"hello"
+
+    assert assembly.finish() == b"hello"
+    with pytest.raises(ValueError, match="released"):
+        _ = assembly.view[0]
+
+
+@pytest.mark.parametrize("total", [0, 1, 2, 300])
+def test_the_memory_of_an_assembly_is_its_own_however_small_it_is(total: int) -> None:
+    first, second = Assembly(total), Assembly(total)
+    first.view[:] = b"x" * total
+
+    assert second.finish() == bytes(total)
+    assert first.finish() == b"x" * total
+
+
+def test_an_outgoing_message_is_kept_by_reference() -> None:
+    payload = b"payload"
+    outgoing = Outgoing(payload)
+
+    assert outgoing.view.obj is payload
+    assert (outgoing.total, outgoing.offset, outgoing.started) == (7, 0, False)
+
+
+def test_a_fresh_stream_has_its_credit_and_nothing_else() -> None:
+    stream = new_stream()
+
+    assert (stream.send_credit, stream.window) == (100, 200)
+    assert stream.metadata == {"tier": 1}
+    assert not stream.readable
+    assert repr(stream) == "<Stream 7 id='orders'>"
+
+
+def test_a_stream_shows_its_state() -> None:
+    stream = new_stream()
+    stream.inbox += [b"one", Assembled(b"two", 3)]
+    stream.sendq.append(Piece(0, b"three"))
+    stream.held = stream.got_end = True
+
+    assert repr(stream) == "<Stream 7 id='orders' inbox=2 sendq=1 held got_end>"
+
+
+def test_a_stream_with_a_whole_message_is_readable() -> None:
+    stream = new_stream()
+    stream.inbox.append(b"")
+
+    assert stream.readable
+
+
+def test_a_stream_that_has_failed_is_readable_since_receiving_raises() -> None:
+    stream = new_stream()
+    stream.receive_failure = lambda: ConnectionClosed("over")
+
+    assert stream.readable
+
+
+def test_a_streamed_message_is_readable_once_it_has_a_chunk_or_its_end_or_never_will() -> None:
+    streams = [new_stream() for _ in range(4)]
+    waiting, begun, ended, failed = streams
+    for stream in streams:
+        stream.inbox.append(incoming := Incoming())
+        if stream is begun:
+            incoming.chunks.append(b"chunk")
+        incoming.whole = stream is ended
+    failed.receive_failure = lambda: ConnectionClosed("over")
+
+    assert [stream for stream in streams if not stream.readable] == [waiting]
