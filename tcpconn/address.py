@@ -65,7 +65,9 @@ def _host_and_port(text: str) -> tuple[str, int]:
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None or not (found["v6"] or found["host"]):
         raise ConfigError(f"address {text!r} has no host or no port: {_ALLOWED}")
-    v6, host, port = found.group("v6", "host", "port")
+    v6: str | None = found["v6"]
+    host: str = found["host"] or found["v6"]
+    port: str = found["port"]
     if v6 is not None and not _is_v6(v6):
         raise ConfigError(f"address {text!r}: {v6!r} is not an IPv6 address; only those stand in brackets")
     if v6 is None and ":" in host:
@@ -75,7 +77,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
     # The length is looked at first: int() refuses thousands of digits in its own way.
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise ConfigError(f"address {text!r}: port {port!r} is not a number from 0 to 65535")
-    return host or v6, int(port)
+    return host, int(port)
 
 
 def _check_name(text: str, host: str) -> None:

@@ -13,7 +13,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -201,7 +201,7 @@ class _Setting:
 
     name: str
     default: Any
-    kind: type
+    kind: Callable[[Any], Any]
     optional: bool
     low: float
     high: float
@@ -228,19 +228,20 @@ class _Setting:
         """
         if value is None and self.optional:
             return None
-        if self.kind is bool:
-            good = isinstance(value, bool)
-        elif self.kind is str:
-            good = isinstance(value, str) and is_registered(value)
-        else:
-            numeric = int if self.kind is int else (int, float)
-            good = isinstance(value, numeric) and not isinstance(value, bool)
-            # The comparison is false for a NaN.
-            good = good and self.low <= value <= self.high and not (self.over and value == self.low)
-        if not good:
+        if not self._good(value):
             text = repr(value if shown is ... else shown)
             raise ConfigError(f"{self.name}={_short(text)} (from {source}) is not allowed; allowed is {self._allowed(none)}")
         return self.kind(value)
+
+    def _good(self, value: Any) -> bool:
+        if self.kind is bool:
+            return isinstance(value, bool)
+        if self.kind is str:
+            return isinstance(value, str) and is_registered(value)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
+            return False
+        # The comparison is false for a NaN.
+        return self.low <= value <= self.high and not (self.over and value == self.low)
 
     def parse(self, text: str) -> Any:
         """Turn text into a value of about the right type; `check` does the rest."""

@@ -196,6 +196,12 @@ def decode_frames(data: bytes) -> Iterator[Frame]:
         position += length
 
 
+def _pack(value: object) -> bytes:
+    packed = msgpack.packb(value)
+    assert isinstance(packed, bytes)
+    return packed
+
+
 def _unpack(body: bytes, what: str) -> Any:
     try:
         return msgpack.unpackb(body, strict_map_key=True, max_array_len=_MAX_ITEMS, max_map_len=_MAX_ITEMS)
@@ -265,7 +271,7 @@ def open_stream(stream: int, name: str | bytes, metadata: Mapping[str, Any] | No
         TypeError: msgpack cannot hold something in the metadata.
     """
     try:
-        body: bytes = msgpack.packb([name, dict(metadata or {})])
+        body = _pack([name, dict(metadata or {})])
     except OverflowError as error:
         raise ValueError(f"the metadata of id {reprlib.repr(name)} holds a number of more than 64 bits") from error
     if len(body) > MAX_CONTROL_BODY:
@@ -337,8 +343,7 @@ class Hello:
             "capabilities": list(self.capabilities),
             "authentication": self.authentication,
         }
-        packed: bytes = msgpack.packb(fields)
-        return Frame(FrameType.HELLO, 0, 0, MAGIC + bytes([VERSION]) + packed)
+        return Frame(FrameType.HELLO, 0, 0, MAGIC + bytes([VERSION]) + _pack(fields))
 
     @classmethod
     def decode(cls, body: bytes) -> Hello:
