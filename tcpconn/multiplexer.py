@@ -184,7 +184,8 @@ class Multiplexer:
                 cost += len(item) + HEADER_SIZE
             elif type(item) is Assembled:
                 cost += item.uncredited
-            elif type(item) is Incoming:
+            else:
+                assert isinstance(item, Incoming)
                 cost += sum(len(chunk) + HEADER_SIZE for chunk in item.chunks)
                 item.chunks.clear()
         stream.inbox.clear()

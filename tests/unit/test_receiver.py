@@ -1,0 +1,527 @@
+"""Bytes in, messages out: every split of the bytes gives the same, and every broken rule is noticed."""
+
+from __future__ import annotations
+
+import mmap
+import random
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import Joined, frames_of, hello, receive, take_all
+from tcpconn import frames, receiver
+from tcpconn.errors import ConnectionLost, ProtocolError
+from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
+from tcpconn.multiplexer import Multiplexer
+from tcpconn.receiver import RECEIVE_BUFFER, Receiver
+from tcpconn.stream import Assembly, Incoming, Stream
+
+WHOLE = FIRST | LAST
+GIB = 1 << 30
+
+
+class End:
+    """A receiver and its multiplexer, with streams that the peer has opened; each limit is this end's own."""
+
+    def __init__(self, streams: int = 1, **limits: Any) -> None:
+        self.mux = Multiplexer(
+            client=False, accepts=True, ours=hello(**limits), theirs=hello(), chunk_size=65536, peer="the peer"
+        )
+        self.control: list[tuple[int, bytes]] = []
+        self.receiver = Receiver(self.mux, lambda kind, body: self.control.append((kind, body)))
+        for index in range(streams):
+            self.mux.peer_opened(2 * index + 1, frames.open_stream(1, f"s{index}", None).body)
+
+    def stream(self, number: int = 1) -> Stream:
+        return self.mux.streams[number]
+
+    def receive(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            buffer = self.receiver.get_buffer()
+            count = min(len(buffer), len(view))
+            buffer[:count] = view[:count]
+            view = view[count:]
+            self.receiver.buffer_updated(count)
+
+    def take(self, number: int = 1) -> list[bytes]:
+        messages = []
+        while (message := self.mux.take(self.stream(number))) is not None:
+            messages.append(message)
+        return messages
+
+    def state(self) -> dict[str, Any]:
+        """Return all that depends on what was received."""
+        return {
+            "count": self.receiver.count,
+            "unconsumed": self.mux.unconsumed,
+            "consumed": self.mux.consumed,
+            "control": self.control,
+            "answers": [str(frame) for frame in frames_of(self.mux.outbox.batch)],
+            "streams": {number: stream_state(stream) for number, stream in self.mux.streams.items()},
+        }
+
+
+def stream_state(stream: Stream) -> dict[str, Any]:
+    assembly = stream.assembly
+    return {
+        "inbox": [
+            item if isinstance(item, bytes) else list(item.chunks) if isinstance(item, Incoming) else item.data
+            for item in stream.inbox
+        ],
+        "assembly": assembly and (assembly.total, assembly.filled, bytes(assembly.view[: assembly.filled])),
+        "incoming": stream.incoming and list(stream.incoming.chunks),
+        "window": stream.window,
+        "consumed": stream.consumed,
+        "got_end": stream.got_end,
+    }
+
+
+def data(body: bytes = b"", flags: int = WHOLE, number: int = 1) -> bytes:
+    return Frame(FrameType.DATA, flags, number, body).encode()
+
+
+def total(size: int) -> bytes:
+    return frames.U64.pack(size)
+
+
+def in_chunks(message: bytes, size: int, number: int = 1) -> list[bytes]:
+    """Return the DATA frames of a message of several chunks."""
+    pieces = [message[start : start + size] for start in range(0, len(message), size)] or [b""]
+    first, last = data(total(len(message)) + pieces[0], FIRST, number), data(b"", LAST, number)
+    return [first, *(data(piece, 0, number) for piece in pieces[1:]), last]
+
+
+def streamed(chunks: Iterable[bytes], number: int = 1) -> list[bytes]:
+    return [
+        data(total(UNKNOWN_TOTAL), FIRST, number),
+        *(data(chunk, 0, number) for chunk in chunks),
+        data(b"", LAST, number),
+    ]
+
+
+# -- every split of the bytes
+
+
+def interleave(draw: st.DrawFn, sequences: list[list[bytes]]) -> bytes:
+    """Mix sequences of frames, keeping the order within each."""
+    mixed = b""
+    while sequences := [sequence for sequence in sequences if sequence]:
+        mixed += draw(st.sampled_from(sequences)).pop(0)
+    return mixed
+
+
+SIZES = st.one_of(st.integers(0, 40), st.sampled_from([4095, 4096, 4097, 20_000]))
+
+
+@st.composite
+def messages_of_a_stream(draw: st.DrawFn, number: int) -> list[bytes]:
+    written: list[bytes] = []
+    for index in range(draw(st.integers(0, 4))):
+        message = bytes([65 + index]) * draw(SIZES)
+        kind = draw(st.sampled_from(["whole", "chunks", "streamed"]))
+        if kind == "whole":
+            written.append(data(message, WHOLE, number))
+        elif kind == "chunks":
+            written += in_chunks(message, draw(st.sampled_from([7, 5000])), number)
+        else:
+            written += streamed([message] * draw(st.integers(0, 2)), number)
+    if draw(st.booleans()):
+        written.append(frames.close(number).encode())
+    return written
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> bytes:
+    others = [frames.ping(1).encode(), frames.ack(0).encode(), frames.open_stream(5, "late", None).encode()]
+    return interleave(draw, [draw(messages_of_a_stream(1)), draw(messages_of_a_stream(3)), others])
+
+
+def split(conversation: bytes, generator: random.Random) -> Iterable[bytes]:
+    """Cut bytes into pieces, mostly small ones."""
+    position = 0
+    while position < len(conversation):
+        size = generator.choice((1, 2, 11, 12, 13, 20, 300, 4096, 60_000))
+        yield conversation[position : position + size]
+        position += size
+
+
+def fed(conversation: bytes, feed: Callable[[End], None]) -> dict[str, Any]:
+    end = End(2)
+    feed(end)
+    return end.state()
+
+
+@settings(deadline=None, max_examples=60)
+@given(conversation=conversations(), seed=st.integers(0, 1 << 32))
+def test_any_split_of_the_bytes_gives_the_same_messages_and_the_same_state(conversation: bytes, seed: int) -> None:
+    def in_pieces(end: End) -> None:
+        for piece in split(conversation, random.Random(seed)):
+            end.receive(piece)
+
+    def in_pieces_of_their_own(end: End) -> None:
+        for piece in split(conversation, random.Random(seed)):
+            end.receiver.data_received(piece)
+
+    def in_views(end: End) -> None:
+        for piece in split(conversation, random.Random(seed)):
+            end.receiver.data_received(memoryview(piece))
+
+    def either_way(end: End) -> None:
+        generator = random.Random(seed)
+        for piece in split(conversation, generator):
+            generator.choice((end.receive, end.receiver.data_received))(piece)
+
+    whole = fed(conversation, lambda end: end.receive(conversation))
+    assert fed(conversation, lambda end: end.receiver.data_received(conversation)) == whole
+    for feed in (in_pieces, in_pieces_of_their_own, in_views, either_way):
+        assert fed(conversation, feed) == whole
+
+
+@settings(deadline=None, max_examples=10)
+@given(conversation=conversations().filter(lambda conversation: len(conversation) < 20_000))
+def test_byte_by_byte_gives_the_same_messages_and_the_same_state(conversation: bytes) -> None:
+    def byte_by_byte(end: End) -> None:
+        for index in range(len(conversation)):
+            end.receive(conversation[index : index + 1])
+
+    assert fed(conversation, byte_by_byte) == fed(conversation, lambda end: end.receive(conversation))
+
+
+@settings(deadline=None, max_examples=60)
+@given(conversation=conversations(), seed=st.integers(0, 1 << 32))
+def test_a_link_lost_at_any_byte_and_its_whole_frames_counted_gives_the_same_state(conversation: bytes, seed: int) -> None:
+    written = [frame.encode() for frame in frames.decode_frames(conversation)]
+    generator = random.Random(seed)
+    end = End(2)
+    position = 0
+    while position < len(written):
+        rest = b"".join(written[position:])
+        end.receive(rest[: generator.randrange(len(rest) + 1)])
+        end.receiver.link_lost()
+        # What is sequenced comes again from where the count stands; the rest of a link is not repeated.
+        sequenced = [index for index, frame in enumerate(written) if frame[0] in frames.SEQUENCED]
+        reached = end.receiver.count
+        position = sequenced[reached] if reached < len(sequenced) else len(written)
+
+    whole = End(2)
+    whole.receive(conversation)
+    expected, found = whole.state(), end.state()
+    for state in (expected, found):
+        del state["control"]
+    assert found == expected
+
+
+# -- where bytes go
+
+
+def test_a_large_body_is_received_straight_into_the_memory_of_its_message() -> None:
+    end = End()
+    message = bytes(range(250)) * 400
+    first = data(total(len(message)) + message, FIRST)
+    end.receive(first[:1000])
+
+    buffer = end.receiver.get_buffer()
+    assert len(buffer) == len(first) - 1000
+    buffer[:] = first[1000:]
+    end.receiver.buffer_updated(len(buffer))
+    end.receive(data(b"", LAST))
+    assert end.take() == [message]
+
+
+def test_small_frames_that_are_not_all_there_wait_in_the_buffer() -> None:
+    end = End()
+    end.receive(data(b"one") + data(b"two")[:14])
+
+    assert end.take() == [b"one"]
+    assert len(end.receiver.get_buffer()) == RECEIVE_BUFFER - 14
+    end.receive(data(b"two")[14:])
+    assert end.take() == [b"two"]
+
+
+def test_nothing_of_a_frame_has_an_effect_before_it_is_whole() -> None:
+    end = End()
+    frame = data(total(20_000) + bytes(10_000), FIRST)
+    end.receive(frame[:-1])
+    before = end.state()
+    end.receive(frame[-1:])
+
+    assert before["count"] == 0
+    assert before["streams"][1]["window"] == end.mux.ours.credit
+    assert before["streams"][1]["assembly"] is None
+    assert end.receiver.count == 1
+    assert end.stream().window == end.mux.ours.credit - len(frame)
+
+
+def test_the_buffer_after_a_lost_link_is_another_one_since_a_thread_may_still_receive_into_the_old() -> None:
+    end = End()
+    end.receive(data(b"one")[:5])
+    old = end.receiver.get_buffer()
+    end.receiver.link_lost()
+    old[:] = bytes(len(old))
+    end.receive(data(b"one"))
+
+    assert end.take() == [b"one"]
+
+
+def test_a_stream_with_waiters_is_woken_by_messages_of_any_size() -> None:
+    end = End()
+    end.stream().waiters.append(object())
+    for frame in (data(b"small"), data(bytes(10_000)), *in_chunks(bytes(100), 50), *streamed([b"chunk"])):
+        end.mux.woken.clear()
+        for piece in (frame[:30], frame[30:]):
+            end.receive(piece)
+        assert end.mux.woken == [end.stream()]
+
+
+def test_frames_that_are_not_of_a_stream_go_to_the_session_in_order_and_do_not_count() -> None:
+    end = End()
+    end.receive(data(b"one") + frames.ping(7).encode() + frames.goaway(0, "bye").encode() + data(b"two"))
+
+    assert [kind for kind, _ in end.control] == [FrameType.PING, FrameType.GOAWAY]
+    assert end.receiver.count == 2
+
+
+def test_the_count_holds_what_came_before_a_frame_of_the_session_so_that_a_ping_acknowledges_it() -> None:
+    end = End()
+    counts: list[int] = []
+    end.receiver = Receiver(end.mux, lambda kind, body: counts.append(end.receiver.count))
+    end.receive(data(b"one") + data(b"two") + frames.ping(1).encode() + data(b"three") + frames.ping(2).encode())
+
+    assert counts == [2, 3]
+
+
+def test_bytes_are_counted_until_they_are_acknowledged() -> None:
+    end = End()
+    written = [data(b"one"), data(bytes(100_000)), *in_chunks(bytes(50_000), 20_000)]
+    for frame in written:
+        end.receive(frame)
+
+    assert end.receiver.unacknowledged_bytes == sum(map(len, written))
+
+
+def test_credit_grants_reach_the_stream_that_they_are_for() -> None:
+    end = End()
+    stream = end.stream()
+    stream.send_credit = 0
+    end.receive(frames.credit(1, 500).encode())
+
+    assert stream.send_credit == 500
+
+
+# -- a connection that this end has closed
+
+
+@pytest.mark.parametrize("size", [10, 10_000, 100_000])
+def test_what_comes_for_a_closed_connection_is_dropped_granted_anew_and_the_peer_told(size: int) -> None:
+    end = End()
+    end.mux.close(end.stream())
+    for frame in (data(bytes(size)), data(total(2 * size) + bytes(size), FIRST), data(bytes(size), LAST)):
+        end.receive(frame[:13])
+        end.receive(frame[13:])
+
+    assert not end.stream().inbox
+    assert end.mux.consumed == end.mux.unconsumed
+    resets = [frame for frame in frames_of(end.mux.outbox.batch) if frame.flags]
+    assert [str(frame) for frame in resets] == ["CLOSE stream=1 reset closed: the connection was closed at this end"]
+
+
+def test_a_connection_closed_while_a_chunk_of_it_is_landing_drops_the_chunk() -> None:
+    end = End()
+    frame = data(total(50_000) + bytes(20_000), FIRST)
+    end.receive(frame[:10_000])
+    end.mux.close(end.stream())
+    end.receive(frame[10_000:])
+
+    assert end.mux.consumed == end.mux.unconsumed == len(frame)
+    assert end.stream().assembly is None
+
+
+# -- memory
+
+
+def test_an_announced_total_takes_no_memory_before_its_bytes_come() -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads how much memory the process has from /proc")
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    streams = 8
+    end = End(streams, max_message=1 << 40)
+    before = resident()
+    for index in range(streams):
+        end.receive(data(total(GIB) + bytes(5000), FIRST, 2 * index + 1))
+
+    assert all(end.stream(2 * index + 1).assembly is not None for index in range(streams))
+    assert resident() - before < GIB // 16
+
+
+def test_a_stream_for_whose_message_there_is_no_memory_is_reset_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scarce(Assembly):
+        def __init__(self, size: int) -> None:
+            if size >= GIB:
+                raise MemoryError
+            super().__init__(size)
+
+    monkeypatch.setattr(receiver, "Assembly", Scarce)
+    end = End(2)
+    stream = end.stream()
+    end.receive(data(total(GIB) + bytes(5000), FIRST) + data(bytes(5000), 0) + data(b"fine", WHOLE, 3))
+
+    assert end.take(3) == [b"fine"]
+    with pytest.raises(ConnectionLost, match=f"there is no memory for a message of {GIB} bytes"):
+        end.mux.take(stream)
+    assert str(frames_of(end.mux.outbox.batch)[0]).startswith("CLOSE stream=1 reset message too large")
+
+
+def test_a_message_of_more_than_4_gib_is_taken_by_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (5 << 30) + 3
+
+    class Sparse:
+        """Address space that is touched only where something arrives."""
+
+        def __init__(self, total: int) -> None:
+            self.total = total
+            self.filled = self.uncredited = 0
+            noreserve = getattr(mmap, "MAP_NORESERVE", 0)
+            self.view = memoryview(mmap.mmap(-1, total, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve))
+
+        def finish(self) -> bytes:
+            return bytes(self.view[-3:]) + str(self.filled).encode()
+
+    monkeypatch.setattr(receiver, "Assembly", Sparse)
+    end = End(max_message=1 << 40)
+    end.receive(data(total(size) + b"beginning", FIRST))
+    assembly = end.stream().assembly
+    assert assembly is not None
+    assembly.filled = size - 3
+    end.receive(data(b"end", LAST))
+
+    assert end.take() == [b"end" + str(size).encode()]
+
+
+def test_messages_that_others_do_not_read_stay_within_the_session_credit() -> None:
+    end = End(3, credit=4096, session_credit=8192)
+    for number in (1, 3):
+        end.receive(data(bytes(4096 - HEADER_SIZE), WHOLE, number))
+
+    with pytest.raises(ProtocolError, match="more than the session credit allows: 8205 bytes are not consumed"):
+        end.receive(data(b"x", WHOLE, 5))
+
+
+def test_the_session_credit_holds_for_large_frames_too() -> None:
+    end = End(2, credit=100_000, session_credit=100_000)
+    end.receive(data(bytes(60_000)))
+    frame = data(bytes(60_000), WHOLE, 3)
+    end.receive(frame[:100])
+
+    with pytest.raises(ProtocolError, match="more than the session credit allows"):
+        end.receive(frame[100:])
+
+
+# -- broken rules
+
+
+def header(kind: int, flags: int, number: int, length: int, reserved: int = 0) -> bytes:
+    return HEADER.pack(kind, flags, reserved, number, length)
+
+
+BROKEN = [
+    (data(b"x", WHOLE, 9), "sent DATA on stream 9, which it does not have open"),
+    (data(b"x", WHOLE, 0), "sent DATA on stream 0, which it does not have open"),
+    (data(b"x", WHOLE | 4), "unknown flags 0x7"),
+    (header(FrameType.DATA, WHOLE, 1, 5, reserved=1) + b"12345", "reserved bits are not zero: 0x1"),
+    (header(FrameType.PING, 0, 0, 8, reserved=0x8000) + bytes(8), "reserved bits are not zero: 0x8000"),
+    (header(FrameType.DATA, WHOLE, 1, 1025), "announced a chunk of 1025 bytes; 1024 are allowed"),
+    (data(bytes(1025)), "announced a chunk of 1025 bytes; 1024 are allowed"),
+    (header(FrameType.DATA, WHOLE, 1, 2**32 - 1), "announced a chunk of 4294967295 bytes; 1024 are allowed"),
+    (data(bytes(901)), "announced a message of 901 bytes; 900 are allowed"),
+    (data(bytes(900)) * 5, "sent 912 bytes on stream 1; its credit is 448"),
+    (data(total(901), FIRST), "announced a message of 901 bytes; 900 are allowed"),
+    (data(total(2**64 - 2), FIRST), "announced a message of 18446744073709551614 bytes; 900 are allowed"),
+    (data(total(10) + bytes(11), FIRST), "a chunk beyond its message's total of 10 bytes"),
+    (data(total(10) + bytes(5), FIRST) + data(bytes(6), LAST), "a chunk beyond its message's total of 10 bytes"),
+    (data(total(10) + bytes(5), FIRST) + data(bytes(4), LAST), "ended a message of 10 bytes on stream 1 after 9"),
+    (data(b"1234567", FIRST), "began a message on stream 1 without its total"),
+    (data(b"x", 0), "continued a message that it did not begin on stream 1"),
+    (data(b"x", LAST), "continued a message that it did not begin on stream 1"),
+    (data(total(10), FIRST) + data(b"x"), "began a message inside another on stream 1"),
+    (data(total(UNKNOWN_TOTAL), FIRST) + data(b"x"), "began a message inside another on stream 1"),
+    (data(total(UNKNOWN_TOTAL), FIRST) * 2, "began a message inside another on stream 1"),
+    (header(FrameType.OPEN, 0, 3, 65_537), "announced a frame of type 3 with 65537 bytes; 65536 are allowed"),
+    (header(77, 0, 0, 2**32 - 1), "announced a frame of type 77 with 4294967295 bytes; 65536 are allowed"),
+    (Frame(FrameType.CREDIT, 0, 1, b"123").encode(), "sent CREDIT with 3 bytes instead of 4"),
+    (Frame(FrameType.PING, 0, 1, bytes(8)).encode(), "sent a frame of type 7 for stream 1 instead of 0"),
+    (frames.open_stream(1, "again", None).encode(), "opened stream 1 after 1: not a fresh number of its own"),
+    (Frame(FrameType.OPEN, 0, 3, b"\xc1").encode(), "OPEN does not hold valid msgpack"),
+    (frames.close(9).encode(), "closed stream 9, which it does not have open"),
+    (Frame(FrameType.CLOSE, frames.RESET, 1, b"").encode(), "too short for its code"),
+]
+
+
+@pytest.mark.parametrize(("written", "text"), BROKEN, ids=[re.sub(r"\W+", "-", text) for _, text in BROKEN])
+@pytest.mark.parametrize("piece", [1, 17, 1 << 20])
+def test_a_broken_rule_is_noticed_however_the_bytes_come(written: bytes, text: str, piece: int) -> None:
+    end = End(max_chunk=1024, max_message=900, credit=4096)
+
+    def feed() -> None:
+        for start in range(0, len(written), piece):
+            end.receive(written[start : start + piece])
+
+    with pytest.raises(ProtocolError, match=re.escape(text)):
+        feed()
+
+
+def test_an_oversized_length_is_noticed_at_its_header() -> None:
+    end = End()
+
+    with pytest.raises(ProtocolError, match="announced a chunk"):
+        end.receive(header(FrameType.DATA, WHOLE, 1, 2**32 - 1))
+
+
+def test_messages_before_a_broken_rule_are_received_and_counted() -> None:
+    end = End()
+    with pytest.raises(ProtocolError):
+        end.receive(data(b"one") + data(b"two") + data(b"x", WHOLE, 9))
+
+    assert end.take() == [b"one", b"two"]
+    assert end.receiver.count == 2
+    assert end.mux.unconsumed == 2 * (HEADER_SIZE + 3)
+
+
+@settings(deadline=None, max_examples=150)
+@given(garbage=st.binary(max_size=200), piece=st.integers(1, 64))
+def test_garbage_is_taken_or_refused_but_breaks_nothing(garbage: bytes, piece: int) -> None:
+    end = End()
+
+    try:
+        for start in range(0, len(garbage), piece):
+            end.receive(garbage[start : start + piece])
+    except ProtocolError:
+        pass
+    assert end.mux.unconsumed <= end.mux.ours.session_credit
+
+
+def test_large_messages_go_through_two_sessions_in_any_pieces() -> None:
+    joined = Joined()
+    mine, theirs = joined.open()
+    generator = random.Random(5)
+    message = generator.randbytes(3_000_000)
+    joined.client.outbox.send(mine, message)
+    received: list[bytes] = []
+    while not received:
+        joined.write(client=True)
+        while joined.deliver(generator.randrange(1, 100_000), client=True):
+            received += take_all(joined.server, theirs)
+        joined.write(client=False)
+        joined.deliver(client=False)
+
+    assert received == [message]
+    receive(joined.server, b"")
