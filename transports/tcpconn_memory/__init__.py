@@ -33,15 +33,20 @@ class MemoryTransport:
         """Connect to a listener of this process.
 
         Raises:
-            ConnectionRefusedError: nobody listens there.
+            ConnectionRefusedError: nobody listens there, or to so many that there is no room for one more.
         """
-        with self._lock:
+        with self._own_lock():
             listener = self._listeners.get(_key(address))
-        if listener is None or os.getpid() != self._pid:
+        if listener is None:
             text = f"nobody listens at {address} in this process: backend 'memory' does not reach another"
             raise ConnectionRefusedError(errno.ECONNREFUSED, text)
         near, far = pair(str(address), f"{address} (memory)")
-        listener.offer(far)
+        try:
+            listener.offer(far)
+        except OSError:
+            near.close()
+            far.close()
+            raise
         return near
 
     def listen(self, address: Address, options: LinkOptions) -> LinkListener:
@@ -50,12 +55,12 @@ class MemoryTransport:
         Raises:
             OSError: the address is in use.
         """
-        with self._lock:
+        with self._own_lock():
             if address.path is None and address.port == 0:
                 address = Address(address.host, next(self._ports))
             if _key(address) in self._listeners:
                 raise OSError(errno.EADDRINUSE, f"{address} is in use")
-            listener = MemoryListener(address, self._remove)
+            listener = MemoryListener(address, options.max_links, self._remove)
             self._listeners[_key(address)] = listener
             return listener
 
@@ -68,8 +73,17 @@ class MemoryTransport:
         raise NotImplementedError("memory links have no socket")
 
     def _remove(self, listener: MemoryListener) -> None:
-        with self._lock:
-            del self._listeners[_key(listener.address)]
+        with self._own_lock():
+            if self._listeners.get(_key(listener.address)) is listener:
+                del self._listeners[_key(listener.address)]
+
+    def _own_lock(self) -> threading.Lock:
+        """Return the lock; a forked child begins with a new one and without its parent's listeners."""
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()
+            self._listeners = {}
+            self._pid = os.getpid()
+        return self._lock
 
 
 def _key(address: Address) -> str | int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tcpconn.transport import Buffer, Sink
 from tcpconn_memory.signal import Signal
@@ -18,11 +18,15 @@ class MemoryLink:
 
     The queue takes whatever is written, as the layers above bound by credit what is under way. `_releasing` guards against
     closing the signal while the reader uses it; all else is exchanged by single operations on the queue and on flags.
+
+    Attributes:
+        on_close: called once, when this end is closed.
     """
 
     sink: Sink
 
     def __init__(self, peer: str) -> None:
+        self.on_close: Callable[[], None] | None = None
         self._inbox: deque[bytes] = deque()
         self._signal = Signal()
         self._peer = peer
@@ -155,6 +159,8 @@ class MemoryLink:
         self._other.end()
         self.wake()
         self._release()
+        if self.on_close is not None:
+            self.on_close()
 
     def _release(self) -> None:
         with self._releasing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -14,12 +16,15 @@ __all__ = ["MemoryListener"]
 
 
 class MemoryListener:
-    """Any thread offers links, one accepts them."""
+    """Any thread offers links, one accepts them. `_lock` guards the count of links that are open."""
 
     channel = None
 
-    def __init__(self, address: Address, on_close: Callable[[MemoryListener], None]) -> None:
+    def __init__(self, address: Address, max_links: int, on_close: Callable[[MemoryListener], None]) -> None:
         self.address = address
+        self._max_links = max_links
+        self._lock = threading.Lock()
+        self._open = 0
         self._on_close = on_close
         self._waiting: deque[MemoryLink] = deque()
         self._signal = Signal()
@@ -30,11 +35,24 @@ class MemoryListener:
         return self._signal.fileno()
 
     def offer(self, link: MemoryLink) -> None:
-        """Add the far end of a new link."""
+        """Add the far end of a new link.
+
+        Raises:
+            ConnectionRefusedError: there are `max_links` already.
+        """
+        with self._lock:
+            if self._open >= self._max_links:
+                raise ConnectionRefusedError(errno.ECONNREFUSED, f"{self.address} serves {self._max_links} links already")
+            self._open += 1
+        link.on_close = self._link_closed
         self._waiting.append(link)
         self._signal.set()
         if self._closed:
             self._turn_away()
+
+    def _link_closed(self) -> None:
+        with self._lock:
+            self._open -= 1
 
     def accept(self) -> Link | None:
         """Return the next link, or None."""

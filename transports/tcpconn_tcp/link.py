@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tcpconn.transport import Buffer, Link, Sink
@@ -36,12 +37,14 @@ class TcpLink:
 
     sink: Sink
 
-    def __init__(self, connected: socket.socket, peer: str) -> None:
+    def __init__(self, connected: socket.socket, peer: str, on_release: Callable[[], None] | None = None) -> None:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
         self._receive = connected.recv_into
         self._peer = peer
+        self._on_release = on_release
+        self._pid = os.getpid()
         self._reading = False
         self._writing = False
         self._closed = False
@@ -50,6 +53,7 @@ class TcpLink:
         self._lost = False
         self._woken = False
         self._waker: Waker | None = None
+        self._writer_waker: Waker | None = None
         self._poll: select.poll | None = None
 
     @property
@@ -83,18 +87,24 @@ class TcpLink:
                     count = self._receive(sink.get_buffer())
                 except BlockingIOError:
                     return 0
-            if count:
-                sink.buffer_updated(count)
-                return count
-            self._lost = True
-            sink.link_lost(None)
-        except OSError as error:
-            self._lost = True
-            self.sink.link_lost(error)
+                except OSError as error:
+                    return self._lose(error)
+            except OSError as error:
+                return self._lose(error)
+            if not count:
+                return self._lose(None)
+            sink.buffer_updated(count)
+            return count
         finally:
             self._reading = False
             if self._closed:
                 self._release()
+
+    def _lose(self, reason: OSError | None) -> int:
+        # A thread that closes this end meanwhile is no loss.
+        if not self._closed:
+            self._lost = True
+            self.sink.link_lost(reason)
         return 0
 
     def _sleep(self, timeout: float | None) -> bool:
@@ -105,31 +115,32 @@ class TcpLink:
             poll.register(self._descriptor, select.POLLIN)
             poll.register(self._own_waker().fileno(), select.POLLIN)
         events = poll.poll(None if timeout is None else timeout * 1000)
-        return not self._was_woken(events) and bool(events)
+        return bool(events) and not _was_woken(events, self._own_waker())
 
     def _own_waker(self) -> Waker:
-        """Return the waker, which only a link has that a thread has slept on: it costs a descriptor."""
-        if self._waker is None:
-            waker = Waker()
-            self._waker = waker
+        """Return the reader's waker, which only a link has that a thread has slept on: it costs a descriptor."""
+        waker = self._waker
+        if waker is None:
+            waker = self._waker = Waker()
             if self._woken:
                 waker.set()
-        return self._waker
+        return waker
 
-    def _was_woken(self, events: list[tuple[int, int]]) -> bool:
-        waker = self._waker
-        if waker is None or not any(descriptor == waker.fileno() for descriptor, _ in events):
-            return False
-        waker.clear()
-        return True
+    def _own_writer_waker(self) -> Waker:
+        waker = self._writer_waker
+        if waker is None:
+            waker = self._writer_waker = Waker()
+            if self._closed:
+                waker.set()
+        return waker
 
     def wake(self) -> None:
-        """End the wait of the thread that reads, or the next one."""
+        """End the waits of the thread that reads and of the one that writes, or the next ones."""
         # Word is left before the look: a waker made in between sees it.
         self._woken = True
-        waker = self._waker
-        if waker is not None:
-            waker.set()
+        for waker in (self._waker, self._writer_waker):
+            if waker is not None:
+                waker.set()
 
     def write(self, buffers: Sequence[Buffer]) -> int:
         """Send what the socket takes, small buffers joined and large ones gathered.
@@ -162,12 +173,12 @@ class TcpLink:
         try:
             if self._closed:
                 return False, False
+            waker = self._own_waker() if read else self._own_writer_waker()
             poll = select.poll()
             poll.register(self._descriptor, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-            if read:
-                poll.register(self._own_waker().fileno(), select.POLLIN)
+            poll.register(waker.fileno(), select.POLLIN)
             events = poll.poll(None if timeout is None else timeout * 1000)
-            if read and self._was_woken(events):
+            if _was_woken(events, waker):
                 return False, False
             found = dict(events).get(self._descriptor, 0)
             broken = select.POLLHUP | select.POLLERR
@@ -184,12 +195,17 @@ class TcpLink:
                 self._release()
 
     def close(self) -> None:
-        """End the connection; what was written is still sent."""
+        """End the connection; what was written is still sent. In a forked child only the child's share of it is given back."""
         if self._closed:
             return
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+        inherited = self._pid != os.getpid()
+        if not inherited:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
         self._closed = True
+        if inherited:
+            self._socket.close()
+            return
         self.wake()
         self._release()
 
@@ -204,11 +220,21 @@ class TcpLink:
                 if not self._socket.recv(_DISCARDED):
                     break
         self._socket.close()
-        if self._waker is not None:
-            self._waker.close()
+        for waker in (self._waker, self._writer_waker):
+            if waker is not None:
+                waker.close()
+        if self._on_release is not None:
+            self._on_release()
 
     def __repr__(self) -> str:
         return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"
+
+
+def _was_woken(events: list[tuple[int, int]], waker: Waker) -> bool:
+    if any(descriptor == waker.fileno() for descriptor, _ in events):
+        waker.clear()
+        return True
+    return False
 
 
 def _conforms(link: TcpLink) -> Link:  # checked by mypy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkOptions
@@ -13,7 +14,7 @@ __all__ = ["TcpListener"]
 
 
 class TcpListener:
-    """Accepts links; only one thread calls `accept`."""
+    """Accepts links; only one thread calls `accept`. `_lock` guards the count of links that are open."""
 
     channel = None
 
@@ -22,6 +23,9 @@ class TcpListener:
         self._socket.setblocking(False)
         self._options = options
         self._closed = False
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._open = 0
         if address.path is not None:
             self.address = address
             self._inode = os.stat(address.path).st_ino
@@ -34,7 +38,7 @@ class TcpListener:
         return self._socket.fileno()
 
     def accept(self) -> Link | None:
-        """Return a new link, or None when none waits.
+        """Return a new link, or None when none waits; peers beyond `max_links` are turned away.
 
         Raises:
             OSError: none can be accepted, for want of descriptors for one.
@@ -44,17 +48,31 @@ class TcpListener:
                 accepted, name = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return None
+            with self._lock:
+                full = self._open >= self._options.max_links
+            if full:
+                accepted.close()
+                continue
             try:
                 prepare(accepted, self._options)
-                return TcpLink(accepted, describe(accepted, name))
+                link = TcpLink(accepted, describe(accepted, name), self._released)
             except OSError:
                 # It was gone before it was accepted.
                 accepted.close()
+            else:
+                with self._lock:
+                    self._open += 1
+                return link
+
+    def _released(self) -> None:
+        with self._lock:
+            self._open -= 1
 
     def close(self) -> None:
         """Stop listening."""
         if not self._closed:
             self._closed = True
-            if self.address.path is not None:
+            # The file stays where a forked child closes its share of the socket.
+            if self.address.path is not None and self._pid == os.getpid():
                 remove_file(self.address.path, self._inode)
             self._socket.close()
