@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import pathlib
+import re
 import struct
 from typing import Any
 
@@ -413,3 +416,44 @@ def test_frames_are_values() -> None:
 def test_a_code_is_told_in_words(code: Code) -> None:
     assert Code.describe(code) == code.name.lower().replace("_", " ")
     assert Code.describe(1000) == "code 1000"
+
+
+# -- the specification
+
+
+SPECIFICATION = (pathlib.Path(__file__).parents[2] / "docs" / "spec.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the first table after a line of the specification that begins with `heading`."""
+    lines = iter(SPECIFICATION.splitlines())
+    table = itertools.dropwhile(lambda line: not line.startswith("|"), itertools.dropwhile(lambda line: line != heading, lines))
+    found = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in itertools.takewhile(lambda line: line[:1] == "|", table)
+    ]
+    return found[2:]
+
+
+def test_the_specification_has_the_types_of_frames_that_there_are() -> None:
+    listed = rows("## Frames")
+    assert [(int(row[0]), row[1]) for row in listed] == [(kind, kind.name) for kind in FrameType]
+    flags = {row[1]: row[3] for row in listed if row[3]}
+    assert flags == {"DATA": f"FIRST {FIRST}, LAST {LAST}", "CLOSE": f"RESET {frames.RESET}"}
+
+
+def test_the_specification_has_the_codes_that_there_are() -> None:
+    codes = rows(next(line for line in SPECIFICATION.splitlines() if line.startswith("A **reason**")))
+    assert [(int(row[0]), row[1]) for row in codes] == [(code, code.name) for code in Code]
+
+
+def test_the_specification_has_the_fields_of_a_hello() -> None:
+    assert [row[0].strip("`") for row in rows("## Handshake")] == [field.name for field in dataclasses.fields(Hello)]
+
+
+def test_the_examples_of_the_specification_are_the_frames_that_they_are_said_to_be() -> None:
+    example = SPECIFICATION.partition("## Example")[2]
+    lines = re.findall(r"^    ((?:[0-9a-f]{2,16} +)+) +([A-Z].*)$", example, re.MULTILINE)
+    assert len(lines) == 5
+    for wire, line in lines:
+        assert [str(frame) for frame in decode_frames(bytes.fromhex(wire))] == [line]
