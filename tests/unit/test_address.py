@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcpconn.address import Address
 from tcpconn.errors import ConfigError
 
-_quick = settings(deadline=None, max_examples=200)
+_quick = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcpconn import config as config_module
@@ -21,7 +21,7 @@ from tcpconn.config import Config
 from tcpconn.errors import ConfigError
 from tcpconn.transport import LinkOptions, available_backends
 
-_quick = settings(deadline=None, max_examples=100)
+_quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = [field.name for field in dataclasses.fields(Config)]
 TIMEOUTS = ["connect_timeout", "handshake_timeout", "resume_timeout", "idle_timeout", "heartbeat_interval", "linger"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tcpconn import frames
@@ -31,7 +31,7 @@ from tcpconn.frames import (
     decode_frames,
 )
 
-_quick = settings(deadline=None, max_examples=100)
+_quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 _OPENING = MAGIC + bytes([VERSION])
 _U8 = st.integers(0, 2**8 - 1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgpack
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tcpconn import frames
@@ -18,7 +18,7 @@ from tcpconn.errors import AuthenticationError, ConnectError, HandshakeError, Tc
 from tcpconn.frames import HEADER, HEADER_SIZE, MAGIC, MAX_CONTROL_BODY, VERSION, Code, Frame, FrameType, Hello
 from tcpconn.handshake import HelloReader, check_answer, client_hello, server_hello
 
-_quick = settings(deadline=None, max_examples=100)
+_quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 SESSION = bytes(range(16))
 HELLO = client_hello(Config(), SESSION)
@@ -228,7 +228,7 @@ def test_garbage_under_any_split_is_waited_for_or_refused_and_nothing_else(data:
         assert len(data) < HEADER_SIZE + max(length, 1)
 
 
-@settings(deadline=None, max_examples=20)
+@_quick
 @given(_garbage)
 def test_the_verdict_does_not_depend_on_the_split(data: bytes) -> None:
     def verdict(size: int) -> bool:
