@@ -25,6 +25,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -140,7 +141,8 @@ class OwnedSocket(ABC):
             with self._lock:
                 try:
                     self._run_queue()
-                    if self._armed or self._finished or not self._pull():
+                    quiet = self._armed and not self._monitor_ready
+                    if quiet or self._finished or not self._pull():
                         deadline = _deadline(timeout)
                         while self._sleep(deadline) and not self._pull():
                             pass
@@ -249,7 +251,7 @@ class OwnedSocket(ABC):
                     found = self._signalled() or found
             if self._queue:
                 self._run_queue()
-            if (found or self._inbox or not self._armed) and not self._finished:
+            if (found or self._inbox or self._monitor_ready or not self._armed) and not self._finished:
                 return True
             if woken or (deadline is not None and (deadline == 0.0 or time.monotonic() >= deadline)):
                 return False
@@ -288,6 +290,10 @@ class OwnedSocket(ABC):
         if self._finished:
             return
         self._finished = True
+        # Before its reader goes: libzmq's I/O thread would wait for ever to tell a monitor without a reader of what happens
+        # while the socket lingers, and with that thread all links of the process would stand still.
+        with suppress(zmq.ZMQError):
+            self._socket.monitor(None, 0)
         self._socket.close(int(linger * 1000))
         self._monitor.close(0)
         self._waiter.close()

@@ -38,7 +38,8 @@ class RouterChannel(OwnedSocket):
     """Receives for all links of one listener; lives until the listener and the last link are closed.
 
     The owner alone uses `_peers` (by descriptor), `_links` (by ZeroMQ's identity), `_open` (not closed by their user) and
-    `_dying` (disconnected, with how many more messages may come before nothing of theirs can be left).
+    `_dying` (disconnected, with how many more messages may come before nothing of theirs can be left). `_turned_away` has the
+    descriptors whose last connection was refused, as messages may still come from it.
 
     Attributes:
         accepted: new links, for `RouterListener.accept`, which takes them from any thread.
@@ -54,6 +55,7 @@ class RouterChannel(OwnedSocket):
         self._open: set[RouterLink] = set()
         self._dying: dict[RouterLink, int] = {}
         self._leaving = 0
+        self._turned_away: set[int] = set()
         self._accepting = True
         self._alarm: Alarm[Peer[RouterLink]] = Alarm(self._ring)
         self._alarmed = False
@@ -178,7 +180,7 @@ class RouterChannel(OwnedSocket):
             if peer is not None and peer.link is None:
                 self._drop(peer)
             return None
-        if peer is not None and peer.leaving and peer.link is None:
+        if (peer is not None and peer.leaving and peer.link is None) or (peer is None and fd in self._turned_away):
             return None  # refused when it was accepted
         link = RouterLink(self, identity, peer)
         if peer is not None:
@@ -205,6 +207,7 @@ class RouterChannel(OwnedSocket):
                 if event == zmq.EVENT_ACCEPTED:
                     peer: Peer[RouterLink] = Peer(value, str(self.address))
                     self._peers[value] = peer
+                    self._turned_away.discard(value)
                     if not self._accepting or len(self._peers) - self._leaving > self._options.max_links:
                         peer.leaving = True
                         self._leaving += 1
@@ -225,6 +228,8 @@ class RouterChannel(OwnedSocket):
         if peer is None:
             return
         self._leaving -= peer.leaving
+        if peer.leaving and peer.link is None:
+            self._turned_away.add(peer.fd)
         if peer.link is not None:
             peer.link.standing_on = None
             self._dying[peer.link] = self._patience()
