@@ -46,6 +46,10 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
                 timeout = 0.0
             looked = True
             seat, link = carrier.seat, carrier.link
+            if followed is not None and followed is not seat:
+                # It may have been woken to take a seat that it does not want any more: the link went meanwhile.
+                followed.pass_on_if_free()
+                followed = None
             carrier.lock.release()
             try:
                 if seat is None or link is None:

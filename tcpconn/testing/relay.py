@@ -176,7 +176,9 @@ class Relay:
             raise RuntimeError(f"{self!r} can do nothing any more")
         outcome: Future[int] = Future()
         self._commands.append((command, outcome))
-        self._wake_end.send(b"\0")
+        with suppress(OSError):
+            # The thread may have been awake, have seen the command and, if it was to stop, have gone.
+            self._wake_end.send(b"\0")
         return outcome.result(_PATIENCE)
 
     def _run(self) -> None:
