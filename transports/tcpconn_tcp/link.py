@@ -130,7 +130,7 @@ class TcpLink:
         waker = self._writer_waker
         if waker is None:
             waker = self._writer_waker = Waker()
-            if self._closed:
+            if self._woken:
                 waker.set()
         return waker
 

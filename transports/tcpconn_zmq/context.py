@@ -8,14 +8,20 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 
 import zmq
+
+from tcpconn.address import Address
 
 __all__ = ["LINGER", "SharedContext"]
 
 LINGER = 2.0
 """Seconds for which what was written before a close may still be on its way to a peer that lives. A dead peer keeps
 the process from exiting for no longer than this."""
+
+_UNBINDING = 1.0
+"""Seconds within which libzmq's I/O thread has surely given back the address of a socket that was closed."""
 
 _MAX_SOCKETS = 65_535
 """The most that libzmq manages; a dialled link takes three (its own and both ends of its monitor)."""
@@ -30,6 +36,7 @@ class SharedContext:
         self._pid = 0
         self._open = 0
         self._exiting = False
+        self._unbound: dict[Address, float] = {}
         atexit.register(self._at_exit)
 
     def socket(self, kind: int) -> zmq.Socket[bytes]:
@@ -60,6 +67,19 @@ class SharedContext:
             self._open -= 1
             if self._exiting:
                 self._finish()
+
+    def note_unbound(self, address: Address) -> None:
+        """Note that a bound socket was closed, which libzmq's I/O thread does later."""
+        now = time.monotonic()
+        with self._lock:
+            self._unbound = {other: when for other, when in self._unbound.items() if now - when < _UNBINDING}
+            self._unbound[address] = now
+
+    def is_unbinding(self, address: Address) -> bool:
+        """Say whether an address may be in use only because the I/O thread is not yet done with a socket of this process."""
+        with self._lock:
+            when = self._unbound.get(address)
+        return when is not None and time.monotonic() - when < _UNBINDING
 
     def _at_exit(self) -> None:
         # Exit handlers that run later may still close links, so what is open is left open here: `released` sees to it.

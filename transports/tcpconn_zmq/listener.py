@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkListener, LinkOptions
@@ -10,6 +12,9 @@ from tcpconn_zmq.context import SharedContext
 from tcpconn_zmq.router import RouterChannel
 
 __all__ = ["RouterListener"]
+
+_PAUSE = 0.002
+"""Seconds between two attempts to bind."""
 
 
 class RouterListener:
@@ -20,7 +25,7 @@ class RouterListener:
     """
 
     def __init__(self, context: SharedContext, address: Address, options: LinkOptions) -> None:
-        self._channel = RouterChannel(context, address, options)
+        self._channel = _bind(context, address, options)
         self._pid = os.getpid()
         self._closed = False
 
@@ -66,6 +71,17 @@ class RouterListener:
 
     def __repr__(self) -> str:
         return f"<RouterListener {'closed' if self._closed else 'open'} at {self.address}>"
+
+
+def _bind(context: SharedContext, address: Address, options: LinkOptions) -> RouterChannel:
+    """Make the channel; an address that this process has just given up is waited for."""
+    while True:
+        try:
+            return RouterChannel(context, address, options)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not context.is_unbinding(address):
+                raise
+        time.sleep(_PAUSE)
 
 
 def _conforms(listener: RouterListener) -> LinkListener:  # checked by mypy

@@ -57,6 +57,7 @@ class RouterChannel(OwnedSocket):
         self._leaving = 0
         self._turned_away: set[int] = set()
         self._accepting = True
+        self._bound = False
         self._alarm: Alarm[Peer[RouterLink]] = Alarm(self._ring)
         self._alarmed = False
         self.accepted: deque[RouterLink] = deque()
@@ -69,6 +70,7 @@ class RouterChannel(OwnedSocket):
             self._finish(0)
             raise OSError(error.errno or 0, f"cannot listen at {address}: {error}") from error
         self.address = bound_address(address, self._get(zmq.LAST_ENDPOINT).decode())
+        self._bound = True
         self._check()
         self._leave()
 
@@ -125,8 +127,12 @@ class RouterChannel(OwnedSocket):
             self._alarm.add(now + LINGER, now, peer)
 
     def _finish(self, linger: float = LINGER) -> None:
+        if self._finished:
+            return
         self._alarm.cancel()
         self.acceptable.close()
+        if self._bound:
+            self._context.note_unbound(self.address)
         super()._finish(linger)
 
     def _pull(self) -> bool:
