@@ -180,6 +180,8 @@ class Carrier:
     def goodbye(self, code: Code, text: str) -> None:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""
         if self.session is not None and self.session.ended is None:
+            # What was received counts as delivered, though it was not yet time to say so.
+            self.session.acknowledge()
             self.session.say_goodbye(code, text)
         self._part(partial(self.end, text, in_order=True))
 

@@ -207,3 +207,14 @@ def test_a_handler_that_returns_closes_its_connection(listen: Listen, connect: C
     assert list(connect(listener.address)) == [b"bye"]
     listener.close()
     serving.join(DEADLINE)
+
+
+def test_a_peer_that_leaves_right_after_its_answer_has_left_in_good_order(backend: str, listen: Listen) -> None:
+    listener = listen()
+    for _ in range(20):
+        with tcpconn.Pool() as pool, tcpconn.connect(listener.address, backend=backend, pool=pool) as client:
+            server = listener.accept(DEADLINE)
+            server.send(b"answer")
+            assert client.receive(DEADLINE) == b"answer"
+        with pytest.raises(tcpconn.ConnectionClosed):
+            server.receive(DEADLINE)
