@@ -250,6 +250,53 @@ def test_settings_from_two_sources_that_contradict_each_other_name_both(monkeypa
     )
 
 
+LIMITS: dict[str, tuple[float, float, float]] = {
+    "reconnect_initial": (0.001, 2.0, 1e-6),
+    "reconnect_max": (0.05, 3600, 1e-6),
+    "chunk_size": (256, 16 << 20, 1),
+    "credit": (4096, 64 << 20, 1),
+    "session_credit": (1 << 20, 2**31 - 1, 1),
+    "max_message": (1, 2**63 - 1, 1),
+    "max_streams": (1, 1 << 30, 1),
+    "max_links": (1, 1 << 20, 1),
+    "backlog": (1, 1 << 30, 1),
+    "busy_poll": (0, 0.01, 1e-6),
+    "flush_interval": (0, 1, 1e-6),
+    "send_buffer": (1024, 1 << 30, 1),
+    "receive_buffer": (1024, 1 << 30, 1),
+    "idle_timeout": (0, 2_000_000, 1e-6),
+    "linger": (0, 2_000_000, 1e-6),
+}
+"""What is allowed beside the defaults of all others, and the least step beyond it."""
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_each_limit_is_allowed_and_the_next_value_is_not(name: str) -> None:
+    low, high, step = LIMITS[name]
+    for value in (low, high):
+        assert getattr(Config().replace(**{name: value}), name) == value
+    for value in (low - step, high + step):
+        assert f"{name}={value!r}" in complaint(lambda value=value: Config().replace(**{name: value}))  # type: ignore[misc]
+
+
+def test_both_credits_may_be_as_small_as_a_page() -> None:
+    assert Config(credit=4096, session_credit=4096).session_credit == 4096
+    assert "session_credit=4095" in complaint(lambda: Config(credit=4096, session_credit=4095))
+    assert "credit=4095" in complaint(lambda: Config(credit=4095))
+    assert Config(credit=2**31 - 1, session_credit=2**31 - 1).credit == 2**31 - 1
+    assert "credit=2147483648" in complaint(lambda: Config(credit=2**31, session_credit=2**31 - 1))
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    config = Config()
+    assert (config.backend, config.coalesce) == ("tcp", True)
+    assert (config.chunk_size, config.credit, config.session_credit) == (64 << 10, 1 << 20, 64 << 20)
+    assert (config.max_message, config.max_streams, config.max_links, config.backlog) == (1 << 30, 100_000, 10_000, 65_536)
+    assert (config.busy_poll, config.flush_interval) == (50e-6, 0.5e-3)
+    assert (config.reconnect_initial, config.reconnect_max) == (0.05, 2.0)
+    assert (config.send_buffer, config.receive_buffer) == (None, None)
+
+
 # -- the environment
 
 

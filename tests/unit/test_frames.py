@@ -407,6 +407,7 @@ def test_no_frame_is_too_odd_to_be_printed(frame: Frame) -> None:
 def test_frames_are_values() -> None:
     frame = frames.ping(1)
     assert frame == frames.ping(1)
+    assert Frame(FrameType.CLOSE) == Frame(4, 0, 0, b"")
     assert len({frame, frames.ping(1), frames.ping(2)}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
         frame.stream = 1  # type: ignore[misc]

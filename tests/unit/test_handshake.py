@@ -241,6 +241,16 @@ def test_the_verdict_does_not_depend_on_the_split(data: bytes) -> None:
     assert len({verdict(size) for size in (1, 2, 5, 13, 1000)}) == 1
 
 
+def test_a_first_frame_as_long_as_is_allowed_is_taken() -> None:
+    body = HELLO.encode().body
+    # A map of eleven fields, the last of which this version does not know and ignores.
+    known = body[len(MAGIC) + 2 :]
+    room = MAX_CONTROL_BODY - len(body) - len(msgpack.packb("padding")) - 3
+    padded = body[: len(MAGIC) + 1] + b"\x8b" + known + msgpack.packb("padding") + msgpack.packb(bytes(room))
+    assert len(padded) == MAX_CONTROL_BODY
+    assert HelloReader().feed(Frame(FrameType.HELLO, 0, 0, padded).encode()) == HELLO
+
+
 # -- a refusal
 
 
@@ -286,6 +296,10 @@ def test_a_hello_announces_the_limits_of_the_config() -> None:
 
 def test_a_lone_message_may_come_in_chunks_of_a_mebibyte_whatever_this_end_sends() -> None:
     assert client_hello(Config(chunk_size=256), SESSION).max_chunk == 1 << 20
+
+
+def test_a_hello_without_limits_has_those_of_the_default_config() -> None:
+    assert Hello(SESSION) == HELLO
 
 
 _CONFIGS = [
