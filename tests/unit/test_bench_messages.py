@@ -10,7 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcpconn_bench.messages import CORPUS, MessagesError, MessageSet, load
@@ -55,6 +55,7 @@ def test_msgpack_objects_are_kept_as_they_were_encoded(tmp_path: Path, name: str
     assert (found.format, found.messages) == ("msgpack", encoded)
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.recursive(st.none() | st.integers(-(2**63), 2**63) | st.text() | st.binary(), st.lists), min_size=1))
 def test_any_row_of_msgpack_objects_is_cut_where_each_ends(tmp_path_factory: pytest.TempPathFactory, values: Any) -> None:
     encoded = [msgpack.packb(value) for value in values]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tcpconn_bench.stats import Distribution, median, median_ratio
@@ -28,6 +28,7 @@ def test_times_out_of_range_are_counted_at_its_ends() -> None:
     assert found.percentile(100) == pytest.approx(3600, rel=1e-3)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=200))
 def test_percentiles_never_fall_and_lie_among_the_values(times: list[int]) -> None:
     found = Distribution(times)

@@ -54,7 +54,7 @@ def test_a_floor_carries_messages_of_every_size(ends: tuple[Endpoint, Endpoint, 
     check(messages + messages[::-1], *ends)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(sizes=st.lists(st.sampled_from(SIZES[:7]) | st.integers(0, 70_000), max_size=30))
 def test_a_floor_carries_messages_of_mixed_sizes(ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor], sizes: list[int]) -> None:
     check([bytes([number]) * size for number, size in enumerate(sizes)], *ends)
