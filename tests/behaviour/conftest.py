@@ -45,7 +45,7 @@ def connect(backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Connect:
     """Return a function that connects to an address with the settings that it is given."""
 
     def connect(address: str, id: str | None = None, **settings: Any) -> tcpconn.Connection:
-        chosen = {"linger": 1.0, **QUICK, **settings}
+        chosen = {"linger": 0.3, **QUICK, **settings}
         connection = tcpconn.connect(address, id, pool=pool, backend=backend, **chosen)
         stack.callback(close_quietly, connection)
         return connection
