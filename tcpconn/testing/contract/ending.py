@@ -128,31 +128,35 @@ class EndingContract(ContractCase):
     def test_threads_that_use_a_link_see_its_close_as_an_end(self, ends: Ends) -> None:
         for _ in range(10):
             near, far = ends.join()
-            closed = threading.Event()
+            ends.ends.remove(near)  # read by a thread of its own
+            stop = threading.Event()
 
-            def write(near: End = near, far: End = far) -> None:
+            def write(near: End = near, far: End = far, stop: threading.Event = stop) -> None:
                 taken = 0
-                while True:
+                while not stop.is_set():
                     try:
-                        count = near.link.write([b"x" * 1000]) if taken < len(far.sink.data) + 500_000 else 0
-                        taken += count
-                        if not count:
-                            near.link.wait(0.001, read=False, write=True)
+                        count = near.link.write([b"x" * 1000]) if taken < len(far.sink.data) + 100_000 else 0
                     except OSError:
                         return
+                    taken += count
+                    if not count:
+                        stop.wait(0.001)
 
-            def read(near: End = near, closed: threading.Event = closed) -> None:
-                while not closed.is_set():
+            def read(near: End = near, stop: threading.Event = stop) -> None:
+                while not stop.is_set():
                     near.link.channel.read(0.05)
 
             writing, reading = in_thread(write), in_thread(read)
-            ends.drive(lambda far=far: len(far.sink.data) > 1000)  # type: ignore[misc]
-            ends.ends.remove(near)
-            near.link.close()
-            closed.set()
-            writing.result(LIMIT)
-            reading.result(LIMIT)
-            ends.drive(lambda far=far: far.lost)  # type: ignore[misc]
+            try:
+                ends.drive(lambda far=far: len(far.sink.data) > 1000)  # type: ignore[misc]
+                near.link.close()
+                writing.result(LIMIT)
+                stop.set()
+                reading.result(LIMIT)
+                ends.drive(lambda far=far: far.lost)  # type: ignore[misc]
+            finally:
+                stop.set()
+                near.link.close()
             assert set(far.sink.data) == {ord("x")}
             assert not near.lost
             far.link.close()
