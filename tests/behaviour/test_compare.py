@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,30 @@ def test_a_subject_is_found_in_the_current_directory(environment: dict[str, str]
     )
     assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)["subjects"]) == ["mine"]
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_only_the_tables(environment: dict[str, str]) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        command("--backends", "tcp", "--no-floors", *SMALL),
+        env={**environment, "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # what Linux says when the last process has left the terminal
+        while select.select([ours], [], [], DEADLINE)[0] and (data := os.read(ours, 65536)):
+            shown += data
+    os.close(ours)
+    tables, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    # Two workloads in each of three rounds.
+    assert b"measuring tcp" in shown
+    assert b"6/6" in shown
+    assert "one-way stream, more messages are better" in tables
+    assert "measuring" not in tables
 
 
 def test_a_changed_echo_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
