@@ -1,0 +1,108 @@
+"""What the tcp backend does beyond the contract: options, Unix sockets' files, sinks that raise."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from tcpconn.address import Address
+from tcpconn.testing.contract import Ends, RecordingSink
+from tcpconn.testing.contract.ends import LIMIT
+from tcpconn.transport import LinkOptions, load_transport
+
+
+@pytest.fixture
+def folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as path:
+        yield path
+
+
+def _option(descriptor: int, level: int, option: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        return copy.getsockopt(level, option)
+
+
+def test_the_sizes_of_buffers_and_the_absence_of_delay_reach_both_sockets() -> None:
+    options = LinkOptions(send_buffer=50_000, receive_buffer=60_000)
+    ends = Ends(load_transport("tcp"), Address("127.0.0.1", 0), options)
+    for end in ends.join():
+        descriptor = end.link.channel.fileno()
+        for option, asked in ((socket.SO_SNDBUF, 50_000), (socket.SO_RCVBUF, 60_000)):
+            assert _option(descriptor, socket.SOL_SOCKET, option) in (asked, 2 * asked)  # Linux doubles it
+        assert _option(descriptor, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    ends.settle()
+
+
+def test_the_file_of_a_dead_listener_is_no_obstacle(folder: str) -> None:
+    path = f"{folder}/socket"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    for _ in range(2):
+        ends = Ends(load_transport("tcp"), Address(path=path), LinkOptions())
+        ends.join()
+        ends.settle()
+    assert not os.path.exists(path)
+
+
+def test_a_file_that_is_no_socket_is_left_alone(folder: str) -> None:
+    path = f"{folder}/precious"
+    with open(path, "w") as file:
+        file.write("data")
+    for backend in ("tcp", "zmq"):
+        with pytest.raises(OSError, match=r".") as caught:
+            load_transport(backend).listen(Address(path=path), LinkOptions())
+        assert caught.value.errno == errno.EADDRINUSE
+    assert os.path.getsize(path) == 4
+
+
+def test_a_listener_leaves_the_file_of_its_successor_alone(folder: str) -> None:
+    path = f"{folder}/socket"
+    transport = load_transport("tcp")
+    first = transport.listen(Address(path=path), LinkOptions())
+    os.rename(path, f"{path}.old")
+    second = transport.listen(Address(path=path), LinkOptions())
+    first.close()
+    assert os.path.exists(path)
+    second.close()
+    assert not os.path.exists(path)
+
+
+def test_an_error_of_the_sink_s_own_is_not_taken_for_the_loss_of_the_link() -> None:
+    ends = Ends(load_transport("tcp"), Address("127.0.0.1", 0), LinkOptions())
+    near, far = ends.join()
+
+    class Failing(RecordingSink):
+        def buffer_updated(self, count: int) -> None:
+            raise ConnectionError("the sink's own")
+
+    far.sink = Failing()
+    far.link.sink = far.sink
+    near.link.write([b"x"])
+    with pytest.raises(ConnectionError, match="own"):
+        far.link.channel.read(LIMIT)
+    assert not far.lost
+    far.sink = RecordingSink()
+    far.link.sink = far.sink
+    near.link.write([b"y"])
+    ends.drive(lambda: far.sink.data == b"y")
+    ends.settle()
+
+
+@pytest.mark.parametrize("wrong", ["datagram", "unconnected"])
+def test_only_a_connected_stream_socket_is_adopted(wrong: str) -> None:
+    kind = socket.SOCK_DGRAM if wrong == "datagram" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as refused, pytest.raises(NotImplementedError, match="not"):
+        load_transport("tcp").adopt(refused, LinkOptions())
+
+
+def test_a_socket_is_never_connected_to_itself() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        address = Address("127.0.0.1", holder.getsockname()[1])
+        with pytest.raises(ConnectionRefusedError):
+            load_transport("tcp").connect(address, LinkOptions(), LIMIT)
