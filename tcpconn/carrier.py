@@ -25,6 +25,7 @@ from tcpconn.polling import BusyPoll
 from tcpconn.session import Session
 from tcpconn.sink import LinkSink
 from tcpconn.stream import Stream
+from tcpconn.tracing import FrameLog, frame_log
 from tcpconn.transport import Link
 from tcpconn.waiting import Seat, Waiter
 
@@ -91,6 +92,7 @@ class Carrier:
         self._parting: Callable[[], None] | None = None
         self._leftover: list[bytes | memoryview] | None = None
         self._mute: Link | None = None
+        self._log: FrameLog | None = None
         self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
         caretaker.add(self)
 
@@ -117,6 +119,7 @@ class Carrier:
         self.sink = LinkSink(self, session, link)
         self.seat = seat
         self._leftover = None
+        self._log = frame_log(f"{link.peer} ->")
         self.lifecycle.link_up(time.monotonic())
         link.sink = self.sink
         if rest:
@@ -351,6 +354,8 @@ class Carrier:
                 if failed is not None:
                     self._cannot_write(link, failed)
                     return
+                if self._log is not None:
+                    self._log.passed(buffers, taken)
                 was_blocked = self.blocked
                 self._leftover = rest_of(buffers, taken)
                 if self._leftover is not None:

@@ -37,7 +37,7 @@ def connect(
         id: name of the connection, 1 to 255 bytes; a random UUID if left out.
         pool: whose links to use; the process-wide pool if left out.
         config: all settings; from keywords, environment and file if left out (see `Config.load`).
-        metadata: anything msgpack can hold, for the peer to see.
+        metadata: for the peer to see: names, which are text, and anything that msgpack can hold.
         **overrides: single settings by name, such as `backend="zmq"`.
 
     Raises:
@@ -45,6 +45,7 @@ def connect(
         BackendUnavailable: the backend's package is missing.
         ConnectError: nobody answered within `connect_timeout`, or the id is in use.
         HandshakeError: what answered is not tcpconn.
+        ValueError, TypeError: the metadata cannot be sent.
     """
     where = Address.parse(address)
     pool = pool or default_pool()
@@ -83,7 +84,10 @@ def _name(id: str | bytes | uuid.UUID | None) -> str | bytes:
     name = str(uuid.uuid4()) if id is None else str(id) if isinstance(id, uuid.UUID) else id
     if not isinstance(name, str | bytes):
         raise ConfigError(f"id {id!r} is a {type(id).__name__}; use str, bytes or uuid.UUID")
-    length = len(name.encode() if isinstance(name, str) else name)
+    try:
+        length = len(name.encode() if isinstance(name, str) else name)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"id {name!r:.40} cannot be encoded: {error}") from error
     if not 1 <= length <= 255:
         raise ConfigError(f"id {name!r:.40} has {length} bytes; 1 to 255 are allowed")
     return name

@@ -91,7 +91,7 @@ class Listener:
                 rest = None if deadline is None else deadline - time.monotonic()
                 if rest is not None and rest <= 0:
                     raise TimedOut(f"nobody opened a connection to {self.address} within {timeout} s")
-                self._arrived.wait(rest)
+                self._arrived.wait(None if rest is None else min(rest, threading.TIMEOUT_MAX))
             return self._queue.popleft()
 
     def __iter__(self) -> Iterator[Connection]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tcpconn.errors import ProtocolError
 from tcpconn.session import Session
+from tcpconn.tracing import frame_log
 from tcpconn.transport import Link
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ __all__ = ["LinkSink"]
 class LinkSink:
     """Receives for a carrier from one particular link; what comes from a link that was replaced is dropped."""
 
-    __slots__ = ("_carrier", "_lock", "_session", "link")
+    __slots__ = ("_carrier", "_lock", "_log", "_session", "link")
 
     def __init__(self, carrier: Carrier, session: Session, link: Link) -> None:
         self._carrier = carrier
         self._lock = carrier.lock
         self._session = session
+        self._log = frame_log(f"{link.peer} <-")
         self.link = link
 
     def get_buffer(self) -> memoryview:
@@ -34,6 +36,8 @@ class LinkSink:
         carrier = self._carrier
         with self._lock:
             if carrier.sink is self:
+                if self._log is not None:
+                    self._log.passed([self._session.get_buffer()], count)
                 try:
                     self._session.buffer_updated(count)
                 except ProtocolError as error:
@@ -46,6 +50,8 @@ class LinkSink:
         carrier = self._carrier
         with self._lock:
             if carrier.sink is self:
+                if self._log is not None:
+                    self._log.passed([data], len(data))
                 try:
                     self._session.data_received(data)
                 except ProtocolError as error:

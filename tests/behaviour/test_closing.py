@@ -140,6 +140,7 @@ def test_closing_a_listener_ends_its_connections_in_good_order(listen: Listen, c
 def test_a_new_connection_to_a_closed_listener_is_refused(listen: Listen, connect: Connect) -> None:
     listener = listen()
     client = connect(listener.address)
+    listener.accept(DEADLINE)
     listener.close()
     with pytest.raises(tcpconn.ConnectionClosed):
         client.receive(DEADLINE)

@@ -71,7 +71,10 @@ def test_without_an_id_a_random_one_is_made(listen: Listen, connect: Connect) ->
     assert len({uuid.UUID(str(one)) for one in made}) == 3
 
 
-@pytest.mark.parametrize(("id", "reason"), [("", "0 bytes"), ("ü" * 128, "256 bytes"), (7, "use str, bytes or uuid.UUID")])
+@pytest.mark.parametrize(
+    ("id", "reason"),
+    [("", "0 bytes"), ("ü" * 128, "256 bytes"), ("\ud800", "cannot be encoded"), (7, "use str, bytes or uuid.UUID")],
+)
 def test_an_id_that_cannot_be_one_is_refused(listen: Listen, connect: Connect, id: object, reason: str) -> None:
     with pytest.raises(tcpconn.ConfigError, match=reason):
         connect(listen().address, id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import random
 from array import array
 from concurrent.futures import ThreadPoolExecutor
@@ -244,3 +245,17 @@ def test_the_stats_count_messages_and_bytes_of_both_directions(pair: Pair) -> No
     sent, received = client.stats(), server.stats()
     assert (sent.messages_sent, sent.bytes_sent) == (received.messages_received, received.bytes_received) == (3, 200_003)
     assert (received.waiting, received.reconnects, received.messages_sent) == (0, 0, 0)
+
+
+def test_a_debug_log_shows_every_frame_of_both_directions_in_one_line(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "tcpconn.frames"):
+        client, server = pair()
+        client.send(b"hello")
+        assert server.receive(DEADLINE) == b"hello"
+        client.send(bytes(70_000))
+        assert server.receive(DEADLINE) == bytes(70_000)
+    lines = [record.getMessage() for record in caplog.records if record.name == "tcpconn.frames"]
+    for arrow in ("->", "<-"):
+        assert any(f"{arrow} OPEN stream=1 id='{client.id}'" in line for line in lines)
+        assert any(f"{arrow} DATA stream=1 first last 5 bytes b'hello'" in line for line in lines)
+        assert any(f"{arrow} DATA stream=1 first last 70000 bytes" in line for line in lines)
