@@ -52,6 +52,13 @@ def test_links_between_documents_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_modules_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\b(\w+\.py)\b", text))
+    assert len(names) > 15
+    assert [name for name in names if not (ROOT / "tcpconn" / name).exists()] == []
+
+
 @pytest.mark.parametrize("name", ["echo_server.py", "echo_client.py"])
 def test_the_examples_are_those_of_the_readme(name: str) -> None:
     code = (ROOT / "examples" / name).read_text(encoding="utf-8").partition('"""\n\n')[2]
