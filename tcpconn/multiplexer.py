@@ -137,14 +137,15 @@ class Multiplexer:
         failure = _failure(ConnectionLost, text_here)
         if not stream.sent_end:
             self.outbox.abandon(stream)
-            stream.send_failure = _lost(text_here, stream.abandoned)
+            # What was said of an end before stays: it may count more that is lost.
+            stream.send_failure = stream.send_failure or _lost(text_here, stream.abandoned)
         if not stream.reset_sent and not (stream.sent_end and stream.got_end):
             stream.reset_sent = stream.sent_end = True
             self.outbox.emit(frames.reset(stream.number, code, text))
             self.outbox.batch_ends += self._is_peers(stream.number)
         if not stream.discarding:
             stream.discarding = True
-            stream.receive_failure = failure
+            stream.receive_failure = stream.receive_failure or failure
             self._drop_inbox(stream)
         self._forget_name(stream)
         self._notify(stream)

@@ -72,12 +72,14 @@ class Joined:
 
     def settle(self) -> None:
         """Write and read at both ends until nothing more comes."""
-        moved = True
-        while moved:
-            moved = False
+        for _ in range(10_000):
+            moved = 0
             for client in (True, False):
                 self.write(client=client)
-                moved |= bool(self.deliver(client=client))
+                moved += self.deliver(client=client)
+            if not moved:
+                return
+        raise AssertionError("the two never come to rest")
 
     def cut(self) -> None:
         """Lose the link and all that is under way."""

@@ -753,6 +753,19 @@ def test_a_long_message_behind_a_streamed_one_is_granted_once_that_is_read() -> 
 # -- grants, goodbyes and the end
 
 
+def test_a_reset_after_the_end_of_the_session_does_not_hide_what_was_lost(joined: Joined) -> None:
+    mine, _ = joined.open()
+    send(joined.client, mine, b"lost")
+    joined.client.outbox.begin_message(mine)
+    joined.client.end("the link could not be restored")
+    joined.client.mux.reset(mine, Code.CANCELLED, "the sender gave up")
+
+    for attempt in (joined.client.mux.take, lambda stream: joined.client.outbox.send(stream, b"")):
+        with pytest.raises(ConnectionLost, match="could not be restored") as caught:
+            attempt(mine)
+        assert caught.value.undelivered == 1
+
+
 def test_credit_for_a_stream_that_is_over_means_nothing_and_for_one_that_never_was_breaks_the_rules(joined: Joined) -> None:
     mine, theirs = joined.open()
     joined.client.mux.close(mine)

@@ -1,0 +1,430 @@
+"""Two engines, a network that cuts, delays and splits, and a clock: all drawn from one seed, so that it repeats exactly.
+
+`World` has the clock and the network, `End` does what a driver does and no more, `Link` is a pair of pipes of bytes. What
+the users at both ends do is in `simulated_users.py`; what must hold is in `simulated_checks.py`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from engine import hello, receive
+from tcpconn.config import Config
+from tcpconn.errors import HandshakeError
+from tcpconn.frames import Code, Hello, goaway
+from tcpconn.handshake import HelloReader, check_answer
+from tcpconn.lifecycle import Action, Lifecycle, State
+from tcpconn.payloads import rest_of
+from tcpconn.session import Session
+from tcpconn.stream import Stream
+
+ACK_DELAY = 0.005
+FLUSH_DELAY = 0.0005
+HANDSHAKE_TIMEOUT = 2.0
+
+
+class Waiting(Protocol):
+    """A user who waits for something of a stream; stands where a driver has its threads."""
+
+    def woken(self) -> None:
+        """Look again."""
+        ...
+
+
+class World:
+    """The clock, what is to happen, and the network.
+
+    Args:
+        seed: everything is drawn from it.
+        session_type: the engine; tests of the checks put a broken one here.
+    """
+
+    def __init__(self, seed: int, session_type: type[Session] = Session) -> None:
+        self.seed = seed
+        self.random = draw = random.Random(seed)
+        self.now = 0.0
+        self.calm = False
+        self.trace: list[tuple[float, str]] = []
+        self.links: list[Link] = []
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self.heartbeat = draw.choice((None, 1.0, 3.0))
+        self.resume_timeout = draw.choice((4.0, 30.0))
+        self.delay = draw.choice((0.0, 0.0002, 0.02))
+        self.ends: dict[bool, End] = {}
+        self.keep_limits: dict[bool, int] = {}
+        limits = {client: self._limits() for client in (True, False)}
+        chunk_size = draw.choice((256, 300, 1024))
+        for client in (True, False):
+            session = session_type(
+                client=client,
+                accepts=True,
+                ours=limits[client],
+                theirs=limits[not client],
+                chunk_size=chunk_size,
+                peer="the server" if client else "the client",
+            )
+            if draw.random() < 0.3:
+                # So little that it is often reached.
+                session._keep_limit = draw.choice((1, 500, 4000))
+            self.keep_limits[client] = session._keep_limit
+            self.ends[client] = End(self, session, client=client)
+        link = Link(self)
+        for end in self.ends.values():
+            end.link_up(link, 0, b"")
+
+    def _limits(self) -> Hello:
+        credit = self.random.choice((1024, 2048, 5000))
+        return hello(
+            max_chunk=self.random.choice((1024, 4096)),
+            credit=credit,
+            session_credit=credit * self.random.choice((1, 1, 2, 8)),
+            max_streams=self.random.choice((3, 100)),
+        )
+
+    # -- the clock
+
+    def after(self, delay: float, event: Callable[[], None]) -> None:
+        """Have something happen in so many seconds."""
+        self._order += 1
+        heapq.heappush(self._events, (self.now + delay, self._order, event))
+
+    def step(self) -> bool:
+        """Let the next thing happen; return whether there was one."""
+        if not self._events:
+            return False
+        self.now, _, event = heapq.heappop(self._events)
+        event()
+        return True
+
+    def note(self, text: str) -> None:
+        """Keep a line of what happened, for whoever looks for a fault."""
+        self.trace.append((self.now, text))
+
+    # -- the network
+
+    def dial(self, end: End) -> None:
+        """Make a link for the client, or fail."""
+        if not self.calm and self.random.random() < 0.2:
+            self.after(self.random.random() * 0.1, lambda: end.dial_failed(OSError("refused"), final=False))
+            return
+        self.after(self.delay, lambda: end.greet(Link(self)))
+
+    def cut(self) -> None:
+        """Cut the newest link, and with it what is under way, in each direction at a byte of its own."""
+        link = self.links[-1]
+        if link.cut:
+            return
+        link.cut = True
+        for client, pipe in link.pipes.items():
+            pipe.budget = self.random.randrange(pipe.size + 1) if self.random.random() < 0.7 else pipe.size
+            self.note(f"cut, {pipe.budget} of {pipe.size} bytes from the {'client' if client else 'server'} get through")
+        # A peer that vanished says nothing; then only the heartbeat can tell.
+        for end in self.ends.values():
+            if self.heartbeat is None or self.random.random() < 0.8:
+                reason = OSError("reset") if self.random.random() < 0.5 else None
+                self.after(self.random.choice((0.0, 0.001, 0.3)), lambda end=end, reason=reason: end.link_lost(link, reason))  # type: ignore[misc]
+
+
+class Pipe:
+    """One direction of a link: takes what fits, and delivers it later, in pieces, in order."""
+
+    def __init__(self, world: World, deliver: Callable[[bytes], None], writable: Callable[[], None]) -> None:
+        self.size = 0
+        self.budget: int | None = None
+        """How many bytes still get through once the link is cut."""
+        self.last_arrival = 0.0
+        self._world = world
+        self._capacity = world.random.choice((100, 1500, 100_000, 100_000))
+        self._under_way: deque[bytes] = deque()
+        self._deliver = deliver
+        self._writable = writable
+
+    def write(self, buffers: list[bytes | memoryview], *, force: bool = False) -> int:
+        """Take what fits and return how much that was."""
+        data = b"".join(buffers)
+        taken = len(data) if force else max(min(self._capacity - self.size, len(data)), 0)
+        world = self._world
+        start = 0
+        while start < taken:
+            size = taken - start
+            if size > 1 and world.random.random() < 0.2:
+                size = world.random.randrange(1, size)
+            self._under_way.append(data[start : start + size])
+            self.size += size
+            start += size
+            delay = world.delay * world.random.random()
+            self.last_arrival = max(self.last_arrival, world.now + delay)
+            world.after(self.last_arrival - world.now, self._arrive)
+        return taken
+
+    def _arrive(self) -> None:
+        piece = self._under_way.popleft()
+        self.size -= len(piece)
+        if self.budget is not None:
+            piece = piece[: self.budget]
+            self.budget -= len(piece)
+        if piece:
+            self._deliver(piece)
+        self._writable()
+
+
+class Link:
+    """A pipe in each direction, by whether the client writes to it."""
+
+    def __init__(self, world: World) -> None:
+        self.cut = False
+        self.readers = {client: HelloReader() for client in (True, False)}
+        """Who reads at each end, by whether it is the client's, until its HELLO is there or the link is lost."""
+        self._world = world
+        self.into_buffer = world.random.random() < 0.7
+        self.pipes = {
+            client: Pipe(
+                world,
+                lambda data, client=client: world.ends[not client].bytes_came(self, data),  # type: ignore[misc]
+                lambda client=client: world.ends[client].writable(self),  # type: ignore[misc]
+            )
+            for client in (True, False)
+        }
+        world.links.append(self)
+
+    def close(self, *, client: bool) -> None:
+        """Close it at one end: the other reads what is under way and then learns of it."""
+        if not self.cut:
+            self.cut = True
+            self.pipes[not client].budget = 0
+            arrival = self.pipes[client].last_arrival
+            self._world.after(
+                max(arrival - self._world.now, 0.0) + 1e-9, lambda: self._world.ends[not client].link_lost(self, None)
+            )
+
+
+class End:
+    """One end: a session, its lifecycle, and the little that a driver does between them and the network."""
+
+    def __init__(self, world: World, session: Session, *, client: bool) -> None:
+        self.world = world
+        self.session = session
+        self.client = client
+        self.name = "client" if client else "server"
+        self.link: Link | None = None
+        self.on_open: Callable[[Stream], None] = lambda stream: None
+        self.on_end: Callable[[], None] = lambda: None
+        self.after_read: Callable[[End], None] = lambda end: None
+        self.after_write: Callable[[End], None] = lambda end: None
+        self._dialled: tuple[Link, Hello] | None = None
+        self._leftover: list[bytes | memoryview] | None = None
+        self._ack_due = False
+        self._scheduled = float("inf")
+        config = Config(
+            resume_timeout=world.resume_timeout, heartbeat_interval=world.heartbeat, reconnect_initial=0.01, reconnect_max=0.3
+        )
+        self.lifecycle = Lifecycle(config, dials=client, now=0.0, uniform=world.random.uniform)
+        if client:
+            assert self.lifecycle.tick(0.0) == [Action.DIAL]
+
+    # -- links
+
+    def link_up(self, link: Link, received: int, rest: bytes) -> None:
+        link.readers.pop(self.client, None)
+        if self.link is not None:
+            self.session.link_down()
+            self._drop_link()
+        self.session.link_up(received)
+        self.link = link
+        self._leftover = None
+        self.lifecycle.link_up(self.world.now)
+        self.world.note(f"{self.name} is linked, the peer has {received} frames")
+        if rest:
+            self.session.data_received(rest)
+        self._after_read()
+        self.pump()
+        self._reschedule()
+
+    def link_lost(self, link: Link, reason: Exception | None) -> None:
+        link.readers.pop(self.client, None)
+        if self._dialled is not None and self._dialled[0] is link:
+            self._not_linked(OSError("the link broke in the handshake"))
+        if link is not self.link:
+            return
+        self.session.link_down()
+        self._drop_link()
+        farewell = self.session.farewell
+        if farewell is not None and farewell[0] == Code.CLOSED:
+            self.finish(farewell[1], in_order=True)
+            return
+        self.lifecycle.link_lost(self.world.now, reason)
+        self.world.note(f"{self.name} has lost its link")
+        self._reschedule()
+
+    def _drop_link(self) -> None:
+        link, self.link = self.link, None
+        self._leftover = None
+        if link is not None:
+            link.close(client=self.client)
+
+    def finish(self, text: str, *, in_order: bool) -> None:
+        """End the session for good."""
+        if self.session.ended is None:
+            self.world.note(f"{self.name} ends: {text}")
+            self.session.end(text, in_order=in_order)
+            self._drop_link()
+            self.lifecycle.close(self.world.now)
+            self._wake_woken()
+            self.on_end()
+
+    def goodbye(self, text: str) -> None:
+        """Close in good order."""
+        self.session.say_goodbye(Code.CLOSED, text)
+        self.pump()
+        self.finish(text, in_order=True)
+
+    # -- handshakes
+
+    def greet(self, link: Link) -> None:
+        """Say HELLO on a new link and wait for the answer."""
+        if self.lifecycle.state is State.CLOSED:
+            link.close(client=True)
+            return
+        ours = self.session.hello(resume=True)
+        self._dialled = link, ours
+        link.pipes[True].write([ours.encode().encode()], force=True)
+
+        def too_late() -> None:
+            if self._dialled is not None and self._dialled[0] is link:
+                link.close(client=True)
+                self._not_linked(OSError("no answer in time"))
+
+        self.world.after(HANDSHAKE_TIMEOUT, too_late)
+
+    def dial_failed(self, error: Exception, *, final: bool) -> None:
+        self.lifecycle.dial_failed(self.world.now, error, final=final)
+        self._reschedule()
+
+    def _not_linked(self, error: Exception, *, final: bool = False) -> None:
+        self._dialled = None
+        self.dial_failed(error, final=final)
+
+    def _greeted(self, link: Link, data: bytes) -> None:
+        reader = link.readers[self.client]
+        try:
+            theirs = reader.feed(data)
+        except HandshakeError as error:
+            assert self.client, "a client says nothing but HELLO"
+            link.close(client=True)
+            self._not_linked(error, final=error.code == Code.UNKNOWN_SESSION)
+            return
+        if theirs is None:
+            return
+        del link.readers[self.client]
+        if self.client:
+            assert self._dialled is not None
+            check_answer(self._dialled[1], theirs)
+            self._dialled = None
+            if self.lifecycle.state is State.CLOSED:
+                link.close(client=True)
+                return
+        elif self.session.ended is not None:
+            link.pipes[False].write([goaway(Code.UNKNOWN_SESSION, "").encode()], force=True)
+            link.close(client=False)
+            return
+        else:
+            link.pipes[False].write([self.session.hello(resume=True).encode().encode()], force=True)
+        self.link_up(link, theirs.received, reader.rest)
+
+    # -- bytes
+
+    def bytes_came(self, link: Link, data: bytes) -> None:
+        if link is not self.link:
+            if (not self.client and self.client in link.readers) or (self._dialled is not None and self._dialled[0] is link):
+                self._greeted(link, data)
+            return
+        if link.into_buffer:
+            receive(self.session, data)
+        else:
+            self.session.data_received(data)
+        self._after_read()
+
+    def _after_read(self) -> None:
+        session = self.session
+        self.lifecycle.heard = True
+        self._wake_woken()
+        opened, session.mux.opened[:] = list(session.mux.opened), []
+        for stream in opened:
+            self.on_open(stream)
+        if session.stirred:
+            session.stirred = False
+            if session.farewell is not None and self.lifecycle.state is State.CONNECTED:
+                self.lifecycle.drain(self.world.now)
+        if session.has_urgent_output:
+            self.pump()
+        if session.owes_ack and not self._ack_due:
+            self._ack_due = True
+            self.world.after(ACK_DELAY, self._acknowledge)
+        self.after_read(self)
+
+    def _acknowledge(self) -> None:
+        self._ack_due = False
+        if self.session.acknowledge():
+            self.pump()
+
+    def pump(self) -> None:
+        """Write what there is, as far as the link takes it."""
+        while (link := self.link) is not None:
+            buffers = self._leftover or self.session.take()
+            if not buffers:
+                break
+            self._leftover = rest_of(buffers, link.pipes[self.client].write(buffers))
+            if self._leftover is not None:
+                break
+        self._wake_woken()
+        self.after_write(self)
+
+    def pump_soon(self) -> None:
+        """Write a little later, with what else has come by then."""
+        self.world.after(FLUSH_DELAY, self.pump)
+
+    def writable(self, link: Link) -> None:
+        if link is self.link and self._leftover is not None:
+            self.pump()
+
+    def _wake_woken(self) -> None:
+        woken = self.session.mux.woken
+        while woken:
+            for waiter in list(woken.pop(0).waiters):
+                waiter.woken()
+
+    # -- time
+
+    def _reschedule(self) -> None:
+        deadline = self.lifecycle.deadline
+        if deadline < self._scheduled:
+            self._scheduled = deadline
+            self.world.after(max(deadline - self.world.now, 0.0), lambda: self._tick(deadline))
+
+    def _tick(self, deadline: float) -> None:
+        if self._scheduled != deadline:
+            return
+        self._scheduled = float("inf")
+        for action in self.lifecycle.tick(self.world.now):
+            self._act(action)
+        self._reschedule()
+
+    def _act(self, action: Action) -> Any:
+        match action:
+            case Action.DIAL:
+                self.world.dial(self)
+            case Action.PING:
+                self.session.ping()
+                self.pump()
+            case Action.DECLARE_DEAD:
+                assert self.link is not None
+                self.link_lost(self.link, TimeoutError("silence"))
+            case Action.GIVE_UP:
+                self.finish("the link could not be restored", in_order=False)
+            case Action.CLOSE_IDLE:
+                raise AssertionError("nobody has said that the session is unused")
