@@ -129,7 +129,7 @@ def messages_of_a_stream(draw: st.DrawFn, number: int) -> list[bytes]:
         if kind == "whole":
             written.append(data(message, WHOLE, number))
         elif kind == "chunks":
-            written += in_chunks(message, draw(st.sampled_from([7, 5000])), number)
+            written += in_chunks(message, 7 if len(message) < 100 else 5000, number)
         else:
             written += streamed([message] * draw(st.integers(0, 2)), number)
     if draw(st.booleans()):
