@@ -1,7 +1,7 @@
-"""Streams over one session: opening, closing, consuming, and what the peer says about them.
+"""Streams over one session: opening, closing, and what the peer says about them.
 
 Sans-I/O: it knows frames and streams; it knows nothing of links, replay, threads or time. Whoever owns the session guards
-every call. `outbox.py` is its sending half, `receiver.py` feeds it what arrives.
+every call. `outbox.py` is its sending half, `inbox.py` its receiving half, and `receiver.py` feeds it what arrives.
 
 Credit works on two levels, both in bytes of DATA frames, headers included, so that no number of empty messages is free:
 per stream, so that a slow reader stops its own sender only, and over all streams of the session, which bounds memory.
@@ -21,13 +21,13 @@ from tcpconn.errors import (
     ConnectError,
     ConnectionClosed,
     ConnectionLost,
-    MessageTooLarge,
     ProtocolError,
     TcpconnError,
 )
-from tcpconn.frames import HEADER_SIZE, Code, Hello
+from tcpconn.frames import Code, Hello
+from tcpconn.inbox import Inbox
 from tcpconn.outbox import Outbox
-from tcpconn.stream import Assembled, Incoming, Stream
+from tcpconn.stream import Stream
 
 __all__ = ["Multiplexer"]
 
@@ -47,12 +47,11 @@ class Multiplexer:
         peer: the peer's address, for error texts.
 
     Attributes:
-        outbox: the sending half.
+        outbox: the sending half; `inbox`: the receiving half, whose `take`, `take_piece` and `put_back` are here, too.
         streams: what is open, by number.
         names: this end's open ids; `peer_names`: those that the peer opened.
         opened: streams that the peer has opened since the driver last looked.
         woken: streams whose waiters have reason to look again.
-        unconsumed: bytes received and not yet granted anew, over all streams.
         going_away: why no new streams may be opened, or None.
     """
 
@@ -67,15 +66,15 @@ class Multiplexer:
         self.opened: list[Stream] = []
         self.woken: list[Stream] = []
         self.outbox = Outbox(theirs, chunk_size, peer, self.woken, self._sent_end)
-        self.unconsumed = 0
-        self.consumed = 0
+        self.inbox = Inbox(ours, self.outbox, peer, self.woken)
+        self.take = self.inbox.take
+        self.take_piece = self.inbox.take_piece
+        self.put_back = self.inbox.put_back
         self.going_away: str | None = None
         self._next_number = 1 if client else 2
         self._last_peer_number = 0
         self._opened = 0
         self._peer_opened = 0
-        self._grant_at = ours.credit // 2
-        self._session_grant_at = ours.session_credit // 4
 
     # -- opening and closing
 
@@ -126,7 +125,7 @@ class Multiplexer:
             stream.discarding = True
             text = f"id {stream.name!r} to {self.peer}: this end has closed it"
             stream.receive_failure = _failure(ConnectionClosed, text)
-            self._drop_inbox(stream)
+            self.inbox.drop(stream)
             if stream.sent_end:
                 self._forget_name(stream)
             self._notify(stream)
@@ -146,7 +145,7 @@ class Multiplexer:
         if not stream.discarding:
             stream.discarding = True
             stream.receive_failure = stream.receive_failure or failure
-            self._drop_inbox(stream)
+            self.inbox.drop(stream)
         self._forget_name(stream)
         self._notify(stream)
         self._forget_if_over(stream)
@@ -177,145 +176,6 @@ class Multiplexer:
     def was_open(self, number: int) -> bool:
         """Whether a stream of this number is or was open."""
         return 0 < number <= (self._last_peer_number if self._is_peers(number) else self._next_number - 2)
-
-    def _drop_inbox(self, stream: Stream) -> None:
-        cost = 0
-        for item in stream.inbox:
-            if type(item) is bytes:
-                cost += len(item) + HEADER_SIZE
-            elif type(item) is Assembled:
-                cost += item.uncredited
-            else:
-                assert isinstance(item, Incoming)
-                cost += sum(len(chunk) + HEADER_SIZE for chunk in item.chunks)
-                item.chunks.clear()
-        stream.inbox.clear()
-        if cost:
-            self.consume(stream, cost)
-        self._drop_message(stream)
-
-    def _drop_message(self, stream: Stream) -> None:
-        """Forget the message that is being received; its rest, if it comes, is dropped unseen."""
-        self.credit_assembly(stream)
-        stream.assembly = stream.incoming = None
-
-    # -- consuming
-
-    def consume(self, stream: Stream, cost: int) -> None:
-        """Count `cost` bytes of a stream as consumed, and grant them to the peer when enough have come together."""
-        stream.consumed += cost
-        if stream.consumed >= self._grant_at and not stream.got_end:
-            self.outbox.emit(frames.credit(stream.number, stream.consumed))
-            stream.window += stream.consumed
-            stream.consumed = 0
-        self.consumed += cost
-        if self.consumed >= self._session_grant_at:
-            self.outbox.emit(frames.credit(0, self.consumed))
-            self.unconsumed -= self.consumed
-            self.consumed = 0
-
-    def take(self, stream: Stream) -> bytes | None:
-        """Take the next message out of the inbox; None when none is whole yet.
-
-        Raises:
-            MessageTooLarge: the next one is a stream that grew beyond `max_message`; it is skipped.
-            ConnectionClosed, ConnectionLost, ConnectError: the inbox is empty and nothing more will come.
-        """
-        inbox = stream.inbox
-        if not inbox:
-            if stream.receive_failure is not None:
-                raise stream.receive_failure()
-            return None
-        item = inbox[0]
-        if type(item) is bytes:
-            data = item
-            cost = len(item) + HEADER_SIZE
-        elif type(item) is Assembled:
-            data = item.data
-            cost = item.uncredited
-        else:
-            assert isinstance(item, Incoming)
-            return self._gather(stream, item)
-        inbox.popleft()
-        stream.messages_received += 1
-        stream.bytes_received += len(data)
-        self.consume(stream, cost)
-        if not inbox:
-            self.credit_assembly(stream)
-        return data
-
-    def credit_assembly(self, stream: Stream) -> None:
-        """Grant the chunks of the message being received once nothing lies before it: it may be longer than the window."""
-        assembly = stream.assembly
-        if assembly is not None and assembly.uncredited:
-            cost, assembly.uncredited = assembly.uncredited, 0
-            self.consume(stream, cost)
-
-    def put_back(self, stream: Stream, message: bytes) -> None:
-        """Put a message that was taken back to the head of the inbox."""
-        stream.inbox.appendleft(Assembled(message, 0))
-        stream.messages_received -= 1
-        stream.bytes_received -= len(message)
-        self._notify(stream)
-
-    def take_piece(self, stream: Stream) -> tuple[bytes, bool] | None:
-        """Take the next chunk of a streamed message, or all of another, and whether it is the last; None if none is there.
-
-        Raises:
-            MessageTooLarge: `take` has begun to skip it; it is skipped to its end.
-            ConnectionClosed, ConnectionLost, ConnectError: nothing more will come.
-        """
-        item = stream.inbox[0] if stream.inbox else None
-        if not isinstance(item, Incoming):
-            message = self.take(stream)
-            return None if message is None else (message, True)
-        if item.size > self.ours.max_message:
-            self._gather(stream, item)
-            return None
-        if item.gathered:
-            chunk = b"".join(item.gathered)
-            item.gathered.clear()
-        else:
-            chunk = self._take_chunk(stream, item)
-        if item.chunks or not item.whole:
-            if not chunk and stream.receive_failure is not None:
-                raise stream.receive_failure()
-            return (chunk, False) if chunk else None
-        self._finish_incoming(stream)
-        return chunk, True
-
-    def _take_chunk(self, stream: Stream, item: Incoming) -> bytes:
-        if not item.chunks:
-            return b""
-        chunk = item.chunks.popleft()
-        stream.bytes_received += len(chunk)
-        self.consume(stream, len(chunk) + HEADER_SIZE)
-        return chunk
-
-    def _finish_incoming(self, stream: Stream) -> None:
-        stream.inbox.popleft()
-        stream.messages_received += 1
-        if not stream.inbox:
-            self.credit_assembly(stream)
-
-    def _gather(self, stream: Stream, item: Incoming) -> bytes | None:
-        while chunk := self._take_chunk(stream, item):
-            item.size += len(chunk)
-            if item.size <= self.ours.max_message:
-                item.gathered.append(chunk)
-            else:
-                item.gathered.clear()
-        if not item.whole:
-            if stream.receive_failure is not None:
-                raise stream.receive_failure()
-            return None
-        self._finish_incoming(stream)
-        if item.size > self.ours.max_message:
-            raise MessageTooLarge(
-                f"id {stream.name!r} from {self.peer}: a streamed message grew beyond max_message={self.ours.max_message} "
-                "bytes and was skipped; use receive_stream(), or raise max_message"
-            )
-        return b"".join(item.gathered)
 
     # -- what the peer says
 
@@ -387,7 +247,7 @@ class Multiplexer:
         text = f"id {stream.name!r}: {self.peer} ended it: {text or Code.describe(code)}"
         failure = _failure(kind, text)
         stream.receive_failure = stream.receive_failure or failure
-        self._drop_message(stream)
+        self.inbox.drop_message(stream)
         if not stream.sent_end:
             self.outbox.abandon(stream)
             # An end in good order is a loss to whoever has sent what is not delivered.

@@ -124,6 +124,7 @@ class Receiver:
     def _decode(self, data: bytes | memoryview, end: int) -> int:
         """Handle every frame that is whole and return where the first one begins that is not."""
         mux = self._mux
+        inbox = mux.inbox
         streams = mux.streams
         woken = mux.woken
         longest = self._longest
@@ -156,7 +157,7 @@ class Receiver:
                         position = stop
                         continue
                 # What the frames before have changed must be seen by the slow path.
-                mux.unconsumed += unconsumed
+                inbox.unconsumed += unconsumed
                 self.count += count
                 unconsumed = count = 0
                 step = self._decode_one(data, position, end)
@@ -166,11 +167,13 @@ class Receiver:
                 if self._landing is not None:
                     break
         finally:
-            mux.unconsumed += unconsumed
+            inbox.unconsumed += unconsumed
             self.count += count
             self.unacknowledged_bytes += position
-        if mux.unconsumed > mux.ours.session_credit:
-            raise ProtocolError(f"{mux.peer} sent more than the session credit allows: {mux.unconsumed} bytes are not consumed")
+        if inbox.unconsumed > mux.ours.session_credit:
+            raise ProtocolError(
+                f"{mux.peer} sent more than the session credit allows: {inbox.unconsumed} bytes are not consumed"
+            )
         return position
 
     def _decode_one(self, data: bytes | memoryview, position: int, end: int) -> int:
@@ -294,7 +297,7 @@ class Receiver:
         self._landing = None
         self._rest = memoryview(b"")
         self._commit(landing)
-        if self._mux.unconsumed > self._mux.ours.session_credit:
+        if self._mux.inbox.unconsumed > self._mux.ours.session_credit:
             raise ProtocolError(f"{self._mux.peer} sent more than the session credit allows")
 
     def _commit(self, landing: _Landing) -> None:
@@ -303,10 +306,10 @@ class Receiver:
         cost = landing.length + HEADER_SIZE
         self.count += 1
         stream.window -= cost
-        mux.unconsumed += cost
+        mux.inbox.unconsumed += cost
         landing.view.release()
         if stream.discarding:
-            mux.consume(stream, cost)
+            mux.inbox.consume(stream, cost)
             mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
             return
         if landing.assembly is not None:
@@ -330,7 +333,7 @@ class Receiver:
             stream.assembly = None
             stream.inbox.append(Assembled(assembly.finish(), assembly.uncredited))
         elif not stream.inbox:
-            mux.credit_assembly(stream)
+            mux.inbox.credit_assembly(stream)
 
     def _commit_unknown(self, stream: Stream, chunk: Assembly, flags: int, cost: int) -> None:
         data = chunk.finish()
@@ -341,13 +344,13 @@ class Receiver:
         if flags & FIRST:
             incoming = stream.incoming = Incoming()
             stream.inbox.append(incoming)
-            self._mux.consume(stream, _U64)
+            self._mux.inbox.consume(stream, _U64)
             cost -= _U64
         assert incoming is not None
         if data:
             incoming.chunks.append(data)
         else:
-            self._mux.consume(stream, cost)
+            self._mux.inbox.consume(stream, cost)
         if flags & LAST:
             incoming.whole = True
             stream.incoming = None

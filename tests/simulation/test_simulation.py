@@ -13,7 +13,7 @@ import pytest
 from simulated_checks import Violated, simulate
 from tcpconn.errors import ProtocolError
 from tcpconn.frames import Hello, ack
-from tcpconn.multiplexer import Multiplexer
+from tcpconn.inbox import Inbox
 from tcpconn.outbox import Outbox
 from tcpconn.session import Session
 from tcpconn.stream import Stream
@@ -166,7 +166,7 @@ def keeps_the_credit_of_what_it_abandons(outbox: Outbox, stream: Stream) -> None
     outbox._notify(stream)
 
 
-def grants_nothing_for_what_it_drops(mux: Multiplexer, stream: Stream) -> None:
+def grants_nothing_for_what_it_drops(inbox: Inbox, stream: Stream) -> None:
     stream.inbox.clear()
 
 
@@ -180,7 +180,7 @@ def wakes_nobody(outbox: Outbox, stream: Stream) -> None:
         (Outbox, "_feed_starved", never_wakes_the_starved),
         (Outbox, "abandon", keeps_the_credit_of_what_it_abandons),
         (Outbox, "_notify", wakes_nobody),
-        (Multiplexer, "_drop_inbox", grants_nothing_for_what_it_drops),
+        (Inbox, "drop", grants_nothing_for_what_it_drops),
     ],
 )
 def test_a_broken_part_of_the_engine_is_noticed(

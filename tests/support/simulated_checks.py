@@ -80,8 +80,8 @@ class Checks:
     def read(self, end: End) -> None:
         """Check what must hold whenever something was received."""
         mux = end.session.mux
-        if not 0 <= mux.unconsumed <= mux.ours.session_credit:
-            self.fail(f"the {end.name} holds {mux.unconsumed} bytes that are not consumed")
+        if not 0 <= mux.inbox.unconsumed <= mux.ours.session_credit:
+            self.fail(f"the {end.name} holds {mux.inbox.unconsumed} bytes that are not consumed")
         for stream in mux.streams.values():
             if stream.window < 0:
                 self.fail(f"{stream!r} at the {end.name} received more than its credit")
@@ -155,11 +155,13 @@ class Checks:
             self.fail(f"the {end.name} has streams left: {end.session.mux.streams}")
         if not end.session.settled or end.session.kept_bytes:
             self.fail(f"the {end.name} is not settled: {end.session!r}")
-        credit = end.session.outbox.credit + other.session.mux.unconsumed
+        credit = end.session.outbox.credit + other.session.mux.inbox.unconsumed
         if credit != end.session.mux.theirs.session_credit:
             self.fail(f"credit of the {end.name} is {credit}, not {end.session.mux.theirs.session_credit}")
-        if other.session.mux.unconsumed != other.session.mux.consumed:
-            self.fail(f"the {other.name} holds {other.session.mux.unconsumed - other.session.mux.consumed} bytes for nobody")
+        if other.session.mux.inbox.unconsumed != other.session.mux.inbox.consumed:
+            self.fail(
+                f"the {other.name} holds {other.session.mux.inbox.unconsumed - other.session.mux.inbox.consumed} bytes for nobody"
+            )
 
 
 def raised(session: Session, stream: Stream) -> TcpconnError | None:

@@ -208,7 +208,7 @@ class Sessions(RuleBasedStateMachine):
         for client in (True, False):
             session = self.joined.end(client)
             assert session.outbox.credit >= 0
-            assert 0 <= session.mux.unconsumed <= LIMITS["session_credit"]
+            assert 0 <= session.mux.inbox.unconsumed <= LIMITS["session_credit"]
             for stream in session.mux.streams.values():
                 assert 0 <= stream.window <= LIMITS["credit"]
                 assert 0 <= stream.send_credit <= LIMITS["credit"]
@@ -251,8 +251,8 @@ class Sessions(RuleBasedStateMachine):
             sender, receiver = self.joined.end(client), self.joined.end(not client)
             assert not sender.mux.streams
             assert sender.mux.names == sender.mux.peer_names == {}
-            assert sender.outbox.credit + receiver.mux.unconsumed == LIMITS["session_credit"]
-            assert receiver.mux.unconsumed == receiver.mux.consumed
+            assert sender.outbox.credit + receiver.mux.inbox.unconsumed == LIMITS["session_credit"]
+            assert receiver.mux.inbox.unconsumed == receiver.mux.inbox.consumed
 
 
 TestSessions = Sessions.TestCase

@@ -60,8 +60,8 @@ class End:
         """Return all that depends on what was received."""
         return {
             "count": self.receiver.count,
-            "unconsumed": self.mux.unconsumed,
-            "consumed": self.mux.consumed,
+            "unconsumed": self.mux.inbox.unconsumed,
+            "consumed": self.mux.inbox.consumed,
             "control": self.control,
             "answers": [str(frame) for frame in frames_of(self.mux.outbox.batch)],
             "streams": {number: stream_state(stream) for number, stream in self.mux.streams.items()},
@@ -327,7 +327,7 @@ def test_what_comes_for_a_closed_connection_is_dropped_granted_anew_and_the_peer
         end.receive(frame[13:])
 
     assert not end.stream().inbox
-    assert end.mux.consumed == end.mux.unconsumed
+    assert end.mux.inbox.consumed == end.mux.inbox.unconsumed
     resets = [frame for frame in frames_of(end.mux.outbox.batch) if frame.flags]
     assert [str(frame) for frame in resets] == ["CLOSE stream=1 reset closed: the connection was closed at this end"]
 
@@ -339,7 +339,7 @@ def test_a_connection_closed_while_a_chunk_of_it_is_landing_drops_the_chunk() ->
     end.mux.close(end.stream())
     end.receive(frame[10_000:])
 
-    assert end.mux.consumed == end.mux.unconsumed == len(frame)
+    assert end.mux.inbox.consumed == end.mux.inbox.unconsumed == len(frame)
     assert end.stream().assembly is None
 
 
@@ -493,7 +493,7 @@ def test_messages_before_a_broken_rule_are_received_and_counted() -> None:
 
     assert end.take() == [b"one", b"two"]
     assert end.receiver.count == 2
-    assert end.mux.unconsumed == 2 * (HEADER_SIZE + 3)
+    assert end.mux.inbox.unconsumed == 2 * (HEADER_SIZE + 3)
 
 
 @settings(deadline=None, max_examples=150)
@@ -506,7 +506,7 @@ def test_garbage_is_taken_or_refused_but_breaks_nothing(garbage: bytes, piece: i
             end.receive(garbage[start : start + piece])
     except ProtocolError:
         pass
-    assert end.mux.unconsumed <= end.mux.ours.session_credit
+    assert end.mux.inbox.unconsumed <= end.mux.ours.session_credit
 
 
 def test_large_messages_go_through_two_sessions_in_any_pieces() -> None:

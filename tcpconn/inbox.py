@@ -1,0 +1,179 @@
+"""The receiving half of the multiplexer: what users take, whole or in pieces, and the credit that this gives back.
+
+Sans-I/O; it knows streams' receiving state. Bytes that were taken are granted anew when enough have come together: on the
+stream when half of its window has, on the session when a quarter of its has.
+"""
+
+from __future__ import annotations
+
+from tcpconn import frames
+from tcpconn.errors import MessageTooLarge
+from tcpconn.frames import HEADER_SIZE, Hello
+from tcpconn.outbox import Outbox
+from tcpconn.stream import Assembled, Incoming, Stream
+
+__all__ = ["Inbox"]
+
+
+class Inbox:
+    """What one session has received and its users have not taken.
+
+    Args:
+        ours: the limits that this end announced.
+        outbox: where to put what is granted.
+        peer: the peer's address, for error texts.
+        woken: where to put streams whose waiters have reason to look again.
+
+    Attributes:
+        unconsumed: bytes received and not yet granted anew, over all streams.
+        consumed: those of them that were taken and will be granted with the next that are.
+    """
+
+    def __init__(self, ours: Hello, outbox: Outbox, peer: str, woken: list[Stream]) -> None:
+        self.unconsumed = 0
+        self.consumed = 0
+        self._ours = ours
+        self._outbox = outbox
+        self._peer = peer
+        self._woken = woken
+        self._grant_at = ours.credit // 2
+        self._session_grant_at = ours.session_credit // 4
+
+    def consume(self, stream: Stream, cost: int) -> None:
+        """Count `cost` bytes of a stream as consumed, and grant them to the peer when enough have come together."""
+        stream.consumed += cost
+        if stream.consumed >= self._grant_at and not stream.got_end:
+            self._outbox.emit(frames.credit(stream.number, stream.consumed))
+            stream.window += stream.consumed
+            stream.consumed = 0
+        self.consumed += cost
+        if self.consumed >= self._session_grant_at:
+            self._outbox.emit(frames.credit(0, self.consumed))
+            self.unconsumed -= self.consumed
+            self.consumed = 0
+
+    def take(self, stream: Stream) -> bytes | None:
+        """Take the next message out of the inbox; None when none is whole yet.
+
+        Raises:
+            MessageTooLarge: the next one is a stream that grew beyond `max_message`; it is skipped.
+            ConnectionClosed, ConnectionLost, ConnectError: the inbox is empty and nothing more will come.
+        """
+        inbox = stream.inbox
+        if not inbox:
+            if stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return None
+        item = inbox[0]
+        if type(item) is bytes:
+            data = item
+            cost = len(item) + HEADER_SIZE
+        elif type(item) is Assembled:
+            data = item.data
+            cost = item.uncredited
+        else:
+            assert isinstance(item, Incoming)
+            return self._gather(stream, item)
+        inbox.popleft()
+        stream.messages_received += 1
+        stream.bytes_received += len(data)
+        self.consume(stream, cost)
+        if not inbox:
+            self.credit_assembly(stream)
+        return data
+
+    def credit_assembly(self, stream: Stream) -> None:
+        """Grant the chunks of the message being received once nothing lies before it: it may be longer than the window."""
+        assembly = stream.assembly
+        if assembly is not None and assembly.uncredited:
+            cost, assembly.uncredited = assembly.uncredited, 0
+            self.consume(stream, cost)
+
+    def put_back(self, stream: Stream, message: bytes) -> None:
+        """Put a message that was taken back to the head of the inbox."""
+        stream.inbox.appendleft(Assembled(message, 0))
+        stream.messages_received -= 1
+        stream.bytes_received -= len(message)
+        if stream.waiters:
+            self._woken.append(stream)
+
+    def take_piece(self, stream: Stream) -> tuple[bytes, bool] | None:
+        """Take the next chunk of a streamed message, or all of another, and whether it is the last; None if none is there.
+
+        Raises:
+            MessageTooLarge: `take` has begun to skip it; it is skipped to its end.
+            ConnectionClosed, ConnectionLost, ConnectError: nothing more will come.
+        """
+        item = stream.inbox[0] if stream.inbox else None
+        if not isinstance(item, Incoming):
+            message = self.take(stream)
+            return None if message is None else (message, True)
+        if item.size > self._ours.max_message:
+            self._gather(stream, item)
+            return None
+        if item.gathered:
+            chunk = b"".join(item.gathered)
+            item.gathered.clear()
+        else:
+            chunk = self._take_chunk(stream, item)
+        if item.chunks or not item.whole:
+            if not chunk and stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return (chunk, False) if chunk else None
+        self._finish_incoming(stream)
+        return chunk, True
+
+    def _take_chunk(self, stream: Stream, item: Incoming) -> bytes:
+        if not item.chunks:
+            return b""
+        chunk = item.chunks.popleft()
+        stream.bytes_received += len(chunk)
+        self.consume(stream, len(chunk) + HEADER_SIZE)
+        return chunk
+
+    def _finish_incoming(self, stream: Stream) -> None:
+        stream.inbox.popleft()
+        stream.messages_received += 1
+        if not stream.inbox:
+            self.credit_assembly(stream)
+
+    def _gather(self, stream: Stream, item: Incoming) -> bytes | None:
+        while chunk := self._take_chunk(stream, item):
+            item.size += len(chunk)
+            if item.size <= self._ours.max_message:
+                item.gathered.append(chunk)
+            else:
+                item.gathered.clear()
+        if not item.whole:
+            if stream.receive_failure is not None:
+                raise stream.receive_failure()
+            return None
+        self._finish_incoming(stream)
+        if item.size > self._ours.max_message:
+            raise MessageTooLarge(
+                f"id {stream.name!r} from {self._peer}: a streamed message grew beyond max_message={self._ours.max_message} "
+                "bytes and was skipped; use receive_stream(), or raise max_message"
+            )
+        return b"".join(item.gathered)
+
+    def drop(self, stream: Stream) -> None:
+        """Forget all that a stream holds, and what is being received for it."""
+        cost = 0
+        for item in stream.inbox:
+            if type(item) is bytes:
+                cost += len(item) + HEADER_SIZE
+            elif type(item) is Assembled:
+                cost += item.uncredited
+            else:
+                assert isinstance(item, Incoming)
+                cost += sum(len(chunk) + HEADER_SIZE for chunk in item.chunks)
+                item.chunks.clear()
+        stream.inbox.clear()
+        if cost:
+            self.consume(stream, cost)
+        self.drop_message(stream)
+
+    def drop_message(self, stream: Stream) -> None:
+        """Forget the message that is being received; its rest, if it comes, is dropped unseen."""
+        self.credit_assembly(stream)
+        stream.assembly = stream.incoming = None

@@ -1,0 +1,328 @@
+"""The receiving half of the multiplexer: what users take, and the credit that it gives back."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import Joined, frames_of, hello, take_all
+from tcpconn.errors import ConnectionClosed, ConnectionLost, MessageTooLarge
+from tcpconn.frames import HEADER_SIZE, Code
+from tcpconn.multiplexer import Multiplexer
+from tcpconn.session import Session
+from tcpconn.stream import Stream
+
+SMALL = hello(credit=4096, session_credit=1 << 20)
+
+
+@pytest.fixture
+def joined() -> Joined:
+    return Joined()
+
+
+def said(mux: Multiplexer) -> list[str]:
+    """Return, in words, what a multiplexer has put out."""
+    mux.outbox.fill()
+    words = [str(frame) for frame in frames_of(mux.outbox.batch)]
+    mux.outbox.batch = []
+    mux.outbox.batch_bytes = mux.outbox.batch_frames = 0
+    return words
+
+
+def send(session: Session, stream: Stream, *messages: bytes) -> None:
+    for message in messages:
+        assert session.outbox.send(stream, message)
+
+
+def receiving(stream: Stream) -> bool:
+    """Whether a message of the stream is under way."""
+    return stream.assembly is not None or stream.incoming is not None
+
+
+def assert_no_credit_is_lost(joined: Joined) -> None:
+    """Each end may send as much as the other has promised, less what is received and not yet granted anew."""
+    for client in (True, False):
+        sender, receiver = joined.end(client), joined.end(not client)
+        assert sender.outbox.credit + receiver.mux.inbox.unconsumed == sender.mux.theirs.session_credit
+
+
+def test_messages_are_taken_in_order_and_counted(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    messages = [b"", b"one", bytes(200_000), b"two"]
+    for message in messages:
+        send(joined.client, mine, message)
+        joined.settle()
+
+    assert take_all(joined.server, theirs) == messages
+    assert (theirs.messages_received, theirs.bytes_received) == (4, 200_006)
+    assert joined.server.mux.take(theirs) is None
+
+
+def test_credit_is_granted_anew_when_half_of_it_is_consumed() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    send(joined.client, mine, bytes(1000), bytes(1000), bytes(1000))
+    joined.settle()
+    joined.server.mux.take(theirs)
+    joined.server.mux.take(theirs)
+    assert said(joined.server.mux) == []
+    joined.server.mux.take(theirs)
+
+    assert said(joined.server.mux) == [f"CREDIT stream=1 +{3 * 1012}"]
+    assert theirs.window == 4096
+
+
+def test_credit_of_the_session_is_granted_when_a_quarter_of_it_is_consumed() -> None:
+    joined = Joined(server=hello(credit=65536, session_credit=65536))
+    mine, theirs = joined.open()
+    send(joined.client, mine, bytes(16_384 - HEADER_SIZE))
+    joined.settle()
+    assert joined.server.mux.inbox.unconsumed == 16_384
+    joined.server.mux.take(theirs)
+
+    assert said(joined.server.mux) == ["CREDIT +16384"]
+    assert joined.server.mux.inbox.unconsumed == 0
+
+
+def test_nothing_is_granted_on_a_stream_that_the_peer_has_ended() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    send(joined.client, mine, bytes(1500), bytes(1500))
+    joined.client.mux.close(mine)
+    joined.settle()
+
+    assert len(take_all_but_the_end(joined, theirs)) == 2
+    assert said(joined.server.mux) == []
+    assert joined.server.mux.inbox.consumed == 3024
+
+
+def take_all_but_the_end(joined: Joined, stream: Stream) -> list[bytes]:
+    messages = []
+    while stream.inbox:
+        message = joined.server.mux.take(stream)
+        assert message is not None
+        messages.append(message)
+    return messages
+
+
+def test_a_message_longer_than_the_window_is_granted_as_it_arrives_once_it_is_the_next() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    send(joined.client, mine, b"first", bytes(20_000))
+    joined.settle()
+    assert joined.client.outbox.credit >= (1 << 20) - 4096, "a reader that does not read holds one window at most"
+
+    assert joined.server.mux.take(theirs) == b"first"
+    joined.settle()
+    assert joined.server.mux.take(theirs) == bytes(20_000)
+    joined.settle()
+    assert_no_credit_is_lost(joined)
+
+
+def test_a_message_that_was_put_back_is_the_next_and_costs_nothing_more(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    send(joined.client, mine, b"one", b"two")
+    joined.settle()
+    theirs.waiters.append(object())
+    message = joined.server.mux.take(theirs)
+    assert message is not None
+    consumed = joined.server.mux.inbox.consumed
+    joined.server.mux.put_back(theirs, message)
+
+    assert joined.server.mux.woken == [theirs]
+    assert (theirs.messages_received, theirs.bytes_received) == (0, 0)
+    assert joined.server.mux.take(theirs) == b"one"
+    assert joined.server.mux.inbox.consumed == consumed
+    assert joined.server.mux.take(theirs) == b"two"
+
+
+def test_a_message_that_was_put_back_is_dropped_with_the_rest_at_no_cost(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    send(joined.client, mine, b"one")
+    joined.settle()
+    message = joined.server.mux.take(theirs)
+    assert message is not None
+    joined.server.mux.put_back(theirs, message)
+    joined.server.mux.close(theirs)
+
+    assert joined.server.mux.inbox.consumed == joined.server.mux.inbox.unconsumed
+
+
+def test_a_reader_of_pieces_gets_a_whole_message_as_one(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    assert joined.server.mux.take_piece(theirs) is None
+    send(joined.client, mine, b"whole")
+    joined.settle()
+
+    assert joined.server.mux.take_piece(theirs) == (b"whole", True)
+
+
+def test_a_streamed_message_is_read_piece_by_piece_as_it_comes(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    mux, outbox = joined.server.mux, joined.client.outbox
+    outbox.begin_message(mine)
+    joined.settle()
+    assert mux.take_piece(theirs) is None
+    outbox.send_chunk(mine, b"one")
+    outbox.send_chunk(mine, b"two")
+    joined.settle()
+    assert [mux.take_piece(theirs), mux.take_piece(theirs), mux.take_piece(theirs)] == [(b"one", False), (b"two", False), None]
+    outbox.send_chunk(mine, b"three")
+    outbox.end_message(mine)
+    send(joined.client, mine, b"next")
+    joined.settle()
+
+    assert [mux.take_piece(theirs), mux.take_piece(theirs)] == [(b"three", True), (b"next", True)]
+    assert (theirs.messages_received, theirs.bytes_received) == (2, 15)
+    assert joined.server.mux.inbox.consumed == joined.server.mux.inbox.unconsumed
+
+
+def test_a_streamed_message_is_taken_whole_when_it_is_whole(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    outbox = joined.client.outbox
+    outbox.begin_message(mine)
+    outbox.send_chunk(mine, b"one")
+    joined.settle()
+    assert joined.server.mux.take(theirs) is None
+    outbox.send_chunk(mine, b"two")
+    outbox.end_message(mine)
+    joined.settle()
+
+    assert joined.server.mux.take(theirs) == b"onetwo"
+    assert joined.server.mux.inbox.consumed == joined.server.mux.inbox.unconsumed
+
+
+def test_an_empty_streamed_message_is_an_empty_message(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    for _ in range(2):
+        joined.client.outbox.begin_message(mine)
+        joined.client.outbox.end_message(mine)
+    joined.settle()
+
+    assert joined.server.mux.take(theirs) == b""
+    assert joined.server.mux.take_piece(theirs) == (b"", True)
+
+
+def test_what_a_reader_of_whole_messages_has_gathered_is_there_for_a_reader_of_pieces(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    outbox = joined.client.outbox
+    outbox.begin_message(mine)
+    outbox.send_chunk(mine, b"one")
+    outbox.send_chunk(mine, b"two")
+    joined.settle()
+    assert joined.server.mux.take(theirs) is None
+
+    assert joined.server.mux.take_piece(theirs) == (b"onetwo", False)
+
+
+def stream_in(joined: Joined, stream: Stream, *chunks: bytes) -> None:
+    joined.client.outbox.begin_message(stream)
+    for chunk in chunks:
+        joined.client.outbox.send_chunk(stream, chunk)
+    joined.client.outbox.end_message(stream)
+    joined.settle()
+
+
+def test_a_streamed_message_beyond_max_message_is_skipped_with_an_error_and_the_next_one_follows() -> None:
+    joined = Joined(server=hello(max_message=100))
+    mine, theirs = joined.open()
+    stream_in(joined, mine, bytes(60), bytes(60), bytes(10))
+    send(joined.client, mine, b"next")
+    joined.settle()
+
+    with pytest.raises(MessageTooLarge, match="a streamed message grew beyond max_message=100 bytes and was skipped"):
+        joined.server.mux.take(theirs)
+    assert joined.server.mux.take(theirs) == b"next"
+    assert joined.server.mux.inbox.consumed == joined.server.mux.inbox.unconsumed
+
+
+def test_a_streamed_message_beyond_max_message_is_read_piece_by_piece() -> None:
+    joined = Joined(server=hello(max_message=100))
+    mine, theirs = joined.open()
+    stream_in(joined, mine, bytes(60), bytes(60))
+
+    assert [joined.server.mux.take_piece(theirs) for _ in range(2)] == [(bytes(60), False), (bytes(60), True)]
+
+
+def test_a_message_that_is_being_skipped_does_not_turn_up_without_its_beginning() -> None:
+    joined = Joined(server=hello(max_message=100))
+    mine, theirs = joined.open()
+    joined.client.outbox.begin_message(mine)
+    joined.client.outbox.send_chunk(mine, bytes(101))
+    joined.settle()
+    assert joined.server.mux.take(theirs) is None
+    joined.client.outbox.send_chunk(mine, b"the rest")
+    joined.settle()
+    assert joined.server.mux.take_piece(theirs) is None
+    joined.client.outbox.end_message(mine)
+    joined.settle()
+
+    with pytest.raises(MessageTooLarge, match="was skipped"):
+        joined.server.mux.take_piece(theirs)
+
+
+def test_a_long_message_behind_a_streamed_one_is_granted_once_that_is_read() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    stream_in(joined, mine, bytes(500))
+    send(joined.client, mine, bytes(20_000))
+    joined.settle()
+    assert receiving(theirs)
+
+    assert joined.server.mux.take(theirs) == bytes(500)
+    joined.settle()
+    assert joined.server.mux.take(theirs) == bytes(20_000)
+
+
+# -- dropping
+
+
+def test_closing_drops_what_was_received_and_gives_its_credit_back() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    send(joined.client, mine, bytes(1500), bytes(1500))
+    joined.settle()
+    joined.server.mux.close(theirs)
+    joined.server.mux.close(theirs)
+
+    assert not theirs.inbox
+    assert (theirs.consumed, joined.server.mux.inbox.consumed) == (0, 3024)
+    with pytest.raises(ConnectionClosed, match="this end has closed it"):
+        joined.server.mux.take(theirs)
+
+
+def test_dropping_a_streamed_message_gives_back_what_was_not_taken_of_it(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    outbox = joined.client.outbox
+    outbox.begin_message(mine)
+    for chunk in (b"one", b"two", b"three"):
+        outbox.send_chunk(mine, chunk)
+    joined.settle()
+    assert joined.server.mux.take_piece(theirs) == (b"one", False)
+    joined.server.mux.inbox.drop(theirs)
+
+    assert not theirs.inbox
+    assert not receiving(theirs)
+    assert joined.server.mux.inbox.consumed == joined.server.mux.inbox.unconsumed
+
+
+def test_dropping_nothing_gives_nothing_back(joined: Joined) -> None:
+    _, theirs = joined.open()
+    joined.server.mux.inbox.drop(theirs)
+
+    assert joined.server.mux.inbox.consumed == 0
+    assert said(joined.server.mux) == []
+
+
+def test_the_end_of_a_stream_is_told_once_everything_is_taken(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    stream_in(joined, mine, b"chunk")
+    joined.client.outbox.begin_message(mine)
+    joined.client.outbox.send_chunk(mine, b"half")
+    joined.client.mux.reset(mine, Code.CANCELLED, "gave up")
+    joined.settle()
+
+    assert joined.server.mux.take(theirs) == b"chunk"
+    assert joined.server.mux.take_piece(theirs) == (b"half", False)
+    for take in (joined.server.mux.take, joined.server.mux.take_piece):
+        with pytest.raises(ConnectionLost, match="gave up"):
+            take(theirs)
