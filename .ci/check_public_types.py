@@ -6,8 +6,10 @@ begins with an underscore; those can be inferred, and are nobody's API.
 """
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import tcpconn
 
@@ -19,7 +21,9 @@ ELSEWHERE = ("No docstring found", "partially unknown")
 def main() -> int:
     """Run pyright and print what a user's type checker would not know; returns the exit code."""
     command = [sys.executable, "-m", "pyright", "--ignoreexternal", "--verifytypes", "tcpconn", "--outputjson"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Pyright looks for packages where the first `python` on the path does.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
     exported = [getattr(tcpconn, name) for name in tcpconn.__all__]
     public = {f"{one.__module__}.{one.__qualname__}" for one in exported if hasattr(one, "__qualname__")}
