@@ -129,6 +129,7 @@ class Receiver:
         woken = mux.woken
         longest = self._longest
         is_view = type(data) is memoryview
+        last: Stream | None = None
         position = 0
         count = 0
         unconsumed = 0
@@ -151,8 +152,10 @@ class Receiver:
                         unconsumed += cost
                         body = data[start:stop]
                         stream.inbox.append(bytes(body) if is_view else body)  # type: ignore[arg-type]
-                        if stream.waiters:
+                        # Once for many messages in a row: whoever wakes the waiters should not do it for each.
+                        if stream.waiters and stream is not last:
                             woken.append(stream)
+                            last = stream
                         count += 1
                         position = stop
                         continue

@@ -47,6 +47,7 @@ def test_the_schedules_reach_what_they_are_for() -> None:
     assert sum(count > 6 for count in linked) > 30, "sessions are resumed again and again"
     assert sum("cut, 0 of 0" not in line and "cut" in line for world in worlds for _, line in world.trace) > 50
     assert sum(session.ended is not None and session.lost.total() > 0 for session in sessions) > 5
+    assert any("was receiving a large chunk" in line for world in worlds for _, line in world.trace)
     assert sum(session.ended is None for session in sessions) > 200
     assert sum(session.receiver.count > 20 for session in sessions) > 100
 

@@ -57,8 +57,10 @@ class World:
         self.delay = draw.choice((0.0, 0.0002, 0.02))
         self.ends: dict[bool, End] = {}
         self.keep_limits: dict[bool, int] = {}
+        self.large = draw.random() < 0.2
+        """Whether chunks are so large that they are received into memory of their own."""
         limits = {client: self._limits() for client in (True, False)}
-        chunk_size = draw.choice((256, 300, 1024))
+        chunk_size = 9000 if self.large else draw.choice((256, 300, 1024))
         for client in (True, False):
             session = session_type(
                 client=client,
@@ -78,9 +80,9 @@ class World:
             end.link_up(link, 0, b"")
 
     def _limits(self) -> Hello:
-        credit = self.random.choice((1024, 2048, 5000))
+        credit = self.random.choice((30_000, 60_000) if self.large else (1024, 2048, 5000))
         return hello(
-            max_chunk=self.random.choice((1024, 4096)),
+            max_chunk=20_000 if self.large else self.random.choice((1024, 4096)),
             credit=credit,
             session_credit=credit * self.random.choice((1, 1, 2, 8)),
             max_streams=self.random.choice((3, 100)),
@@ -139,7 +141,7 @@ class Pipe:
         """How many bytes still get through once the link is cut."""
         self.last_arrival = 0.0
         self._world = world
-        self._capacity = world.random.choice((100, 1500, 100_000, 100_000))
+        self._capacity = world.random.choice((100, 1500, 100_000, 100_000)) * (30 if world.large else 1)
         self._under_way: deque[bytes] = deque()
         self._deliver = deliver
         self._writable = writable
@@ -251,6 +253,8 @@ class End:
             self._not_linked(OSError("the link broke in the handshake"))
         if link is not self.link:
             return
+        if self.session.receiver._landing is not None:
+            self.world.note(f"{self.name} was receiving a large chunk")
         self.session.link_down()
         self._drop_link()
         farewell = self.session.farewell

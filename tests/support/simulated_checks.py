@@ -158,10 +158,9 @@ class Checks:
         credit = end.session.outbox.credit + other.session.mux.inbox.unconsumed
         if credit != end.session.mux.theirs.session_credit:
             self.fail(f"credit of the {end.name} is {credit}, not {end.session.mux.theirs.session_credit}")
-        if other.session.mux.inbox.unconsumed != other.session.mux.inbox.consumed:
-            self.fail(
-                f"the {other.name} holds {other.session.mux.inbox.unconsumed - other.session.mux.inbox.consumed} bytes for nobody"
-            )
+        inbox = other.session.mux.inbox
+        if inbox.unconsumed != inbox.consumed:
+            self.fail(f"the {other.name} holds {inbox.unconsumed - inbox.consumed} bytes for nobody")
 
 
 def raised(session: Session, stream: Stream) -> TcpconnError | None:

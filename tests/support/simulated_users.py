@@ -66,13 +66,14 @@ class Sender(User):
         self.accepted: list[bytes] = []
         draw = self.world.random
         self._plan: list[bytes | list[bytes]] = []
+        sizes = (0, 20, 5000, 9000, 40_000) if self.world.large else (0, 1, 20, 200, 235, 236, 237, 600, 1100, 1100, 3000)
         for index in range(draw.choice((0, 1, 1, 2, 2, 5))):
             fill = bytes([97 + index])
             if draw.random() < 0.2:
                 pieces = [fill * draw.choice((1, 50, 200)) for _ in range(draw.randrange(4))]
                 self._plan.append(pieces)
             else:
-                self._plan.append(fill * draw.choice((0, 1, 20, 200, 235, 236, 237, 600, 1100, 1100, 3000)))
+                self._plan.append(fill * draw.choice(sizes))
         self._step = 0
 
     def act(self) -> None:

@@ -280,6 +280,15 @@ def test_a_stream_with_waiters_is_woken_by_messages_of_any_size() -> None:
         assert end.mux.woken == [end.stream()]
 
 
+def test_many_messages_in_a_row_wake_their_stream_once_and_each_stream_among_others() -> None:
+    end = End(3)
+    for number in (1, 3):
+        end.stream(number).waiters.append(object())
+    end.receive(data(b"x") * 100 + data(b"x", WHOLE, 3) + data(b"x", WHOLE, 5) + data(b"x"))
+
+    assert end.mux.woken == [end.stream(1), end.stream(3), end.stream(1)]
+
+
 def test_frames_that_are_not_of_a_stream_go_to_the_session_in_order_and_do_not_count() -> None:
     end = End()
     end.receive(data(b"one") + frames.ping(7).encode() + frames.goaway(0, "bye").encode() + data(b"two"))
