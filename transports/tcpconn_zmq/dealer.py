@@ -19,7 +19,7 @@ from tcpconn.address import Address
 from tcpconn.transport import Buffer, Link, LinkOptions, Sink
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import to_dial
-from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, LONGEST_SLEEP, Lost, OwnedSocket
+from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, LONGEST_SLEEP, MORE, Lost, OwnedSocket
 from tcpconn_zmq.parts import LARGE, Message, pack
 
 __all__ = ["DealerLink", "dial"]
@@ -156,7 +156,7 @@ class DealerLink(OwnedSocket):
                 return
             last = len(message) - 1
             for index, part in enumerate(message):
-                self._send(part, zmq.NOBLOCK | zmq.SNDMORE if index < last else zmq.NOBLOCK, len(part) < LARGE)
+                self._send(part, MORE if index < last else zmq.NOBLOCK, len(part) < LARGE)
         except zmq.ZMQError as error:  # the context was terminated from outside, for one
             self._loss = self._loss or OSError(error.errno or 0, f"the link to {self._address} broke: {error}")
             self._monitor_ready = True
