@@ -80,6 +80,7 @@ class Session:
         self._control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
         self._acked_to_peer = 0
+        self._ping: bytes | None = None
         self._pings = 0
 
     # -- links
@@ -124,6 +125,7 @@ class Session:
         self.linked = False
         self._replay.clear()
         self._control.clear()
+        self._ping = None
         self.receiver.link_lost()
 
     # -- reading
@@ -220,12 +222,12 @@ class Session:
     @property
     def has_output(self) -> bool:
         """Whether `take` would return something."""
-        return self.linked and bool(self._control or self._replay or self.outbox.has_output)
+        return self.linked and bool(self._control or self._ping or self._replay or self.outbox.has_output)
 
     @property
     def has_urgent_output(self) -> bool:
         """Whether something waits to be written that the peer should not wait for."""
-        return bool(self._control) or self.outbox.urgent or self.outbox.backlogged
+        return bool(self._control or self._ping) or self.outbox.urgent or self.outbox.backlogged
 
     @property
     def settled(self) -> bool:
@@ -238,38 +240,44 @@ class Session:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
         if not self.linked:
             return None
-        control: list[bytes | memoryview] | None = None
+        batch = self._next_batch()
         if self._control:
-            control = list(self._control.values())
+            batch = [*self._control.values(), *batch]
             self._control.clear()
+        if self._ping is not None:
+            # Behind the batch, for its answer acknowledges what came before it.
+            batch = [*batch, self._ping]
+            self._ping = None
+        return batch or None
+
+    def _next_batch(self) -> list[bytes | memoryview]:
         while self._replay:
             first, batch, _, _ = self._replay.popleft()
             skip = self.acknowledged - first
             if skip > 0:
                 batch = batch[2 * skip :]
             if batch:
-                return control + batch if control else batch
+                return batch
         if self.kept_bytes >= self._keep_limit:
-            return control
+            return []
         outbox = self.outbox
         outbox.fill()
         batch = outbox.batch
-        if not batch:
-            return control
-        self._log.append((self._framed, batch, outbox.batch_bytes, outbox.batch_ends))
-        self._framed += outbox.batch_frames
-        self.kept_bytes += outbox.batch_bytes
-        self._kept_ends += outbox.batch_ends
-        outbox.batch = []
-        outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
-        outbox.urgent = False
-        return control + batch if control else batch
+        if batch:
+            self._log.append((self._framed, batch, outbox.batch_bytes, outbox.batch_ends))
+            self._framed += outbox.batch_frames
+            self.kept_bytes += outbox.batch_bytes
+            self._kept_ends += outbox.batch_ends
+            outbox.batch = []
+            outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
+            outbox.urgent = False
+        return batch
 
     def ping(self) -> None:
         """Ask the peer for an acknowledgement and a sign of life."""
         if self.linked:
             self._pings += 1
-            self._put(frames.ping(self._pings))
+            self._ping = frames.ping(self._pings).encode()
 
     def say_goodbye(self, code: Code, text: str) -> None:
         """Tell the peer that this end opens and takes no more streams."""
@@ -327,6 +335,7 @@ class Session:
         self._log.clear()
         self._replay.clear()
         self._control.clear()
+        self._ping = None
         self.kept_bytes = 0
         self.stirred = True
 
