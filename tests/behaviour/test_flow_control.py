@@ -86,8 +86,8 @@ def test_two_ends_that_both_send_before_they_receive_do_not_block_each_other(pai
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(end.send_many, sent) for end in (client, server)]:
             assert done.result(DEADLINE) == len(sent)
-        for done in [threads.submit(lambda end: [end.receive(DEADLINE) for _ in sent], end) for end in (client, server)]:
-            assert done.result(DEADLINE) == sent
+        receiving = [threads.submit(lambda end: [end.receive(DEADLINE) for _ in sent], end) for end in (client, server)]
+        assert [one.result(DEADLINE) for one in receiving] == [sent, sent]
 
 
 def test_a_large_message_does_not_hold_up_small_ones_of_another_connection(listen: Listen, connect: Connect) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -75,6 +76,8 @@ def test_connections_closed_by_some_threads_while_others_use_them_end_without_a_
             using = [executor.submit(use, connection) for _ in range(3)]
             connection.send(b"y")
             closing = [executor.submit(close_quietly, connection) for _ in range(2)]
-            for done in (*using, *closing):
-                done.result(DEADLINE)
+            assert not futures.wait(using, DEADLINE).not_done
+            assert not futures.wait(closing, DEADLINE).not_done
+            assert [one.exception() for one in using] == [None] * 3
+            assert [one.exception() for one in closing] == [None] * 2
         stop.set()

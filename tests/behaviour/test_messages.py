@@ -129,7 +129,7 @@ def test_receive_view_gives_a_read_only_view(pair: Pair) -> None:
 def test_a_stream_of_chunks_is_one_message(pair: Pair) -> None:
     client, server = pair()
     with ThreadPoolExecutor(1) as thread:
-        chunks = [b"ab", b"", bytearray(b"cd"), message(200_000)]
+        chunks: list[bytes | bytearray] = [b"ab", b"", bytearray(b"cd"), message(200_000)]
         sending = thread.submit(client.send_stream, chunks)
         assert server.receive(DEADLINE) == b"abcd" + message(200_000)
         assert sending.result(DEADLINE) == 200_004
@@ -256,6 +256,6 @@ def test_a_debug_log_shows_every_frame_of_both_directions_in_one_line(pair: Pair
         assert server.receive(DEADLINE) == bytes(70_000)
     lines = [record.getMessage() for record in caplog.records if record.name == "tcpconn.frames"]
     for arrow in ("->", "<-"):
-        assert any(f"{arrow} OPEN stream=1 id='{client.id}'" in line for line in lines)
+        assert any(f"{arrow} OPEN stream=1 id={client.id!r}" in line for line in lines)
         assert any(f"{arrow} DATA stream=1 first last 5 bytes b'hello'" in line for line in lines)
         assert any(f"{arrow} DATA stream=1 first last 70000 bytes" in line for line in lines)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
 import pytest
@@ -46,13 +48,14 @@ def test_a_hundred_cuts_in_mid_stream_lose_and_repeat_nothing_in_either_directio
             count += 1
         return count
 
+    def has_received(goal: int) -> bool:
+        return client.stats().messages_received >= goal
+
     def cut() -> None:
         generator = random.Random(11)
         for number in range(CUTS):
             goal = client.stats().messages_received + generator.randrange(30)
-            assert eventually(lambda goal=goal: client.stats().messages_received >= goal), (
-                f"after {number} cuts nothing arrives"
-            )
+            assert eventually(partial(has_received, goal)), f"nothing arrives after {number} cuts"
             between.cut()
 
     with ThreadPoolExecutor(5) as threads:
@@ -76,10 +79,14 @@ def test_a_large_message_survives_cuts_in_its_middle(line: Lines, listen: Listen
     with ThreadPoolExecutor(1) as thread:
         client.send(payload)
         receiving = thread.submit(server.receive, DEADLINE)
+
+        def is_over_or_resumed_since(reconnects: int) -> bool:
+            return receiving.done() or client.stats().reconnects > reconnects
+
         while not receiving.done():
             before = client.stats().reconnects
             between.cut()
-            assert eventually(lambda before=before: receiving.done() or client.stats().reconnects > before)
+            assert eventually(partial(is_over_or_resumed_since, before))
         assert receiving.result(DEADLINE) == payload
 
 
@@ -169,7 +176,8 @@ def test_a_link_that_stays_away_ends_in_connection_lost_with_the_count_of_what_i
     with pytest.raises(tcpconn.ConnectionLost, match=r"resume_timeout=0\.3 s.*undelivered messages: 8") as lost:
         client.receive(DEADLINE)
     assert lost.value.undelivered == 8
-    for use in (lambda: client.send(b"x"), lambda: client.flush(DEADLINE), client.close):
+    uses: list[Callable[[], object]] = [lambda: client.send(b"x"), lambda: client.flush(DEADLINE), client.close]
+    for use in uses:
         with pytest.raises(tcpconn.ConnectionLost) as lost:
             use()
         assert lost.value.undelivered == 8

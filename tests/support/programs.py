@@ -67,6 +67,12 @@ def _send_and_die(address: str, count: str) -> None:
 
 
 if __name__ == "__main__":
-    {"echo": _echo, "silent": _silent, "send-and-exit": _send_and_exit, "send-and-die": _send_and_die}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    program = sys.argv[1]
+    if program == "echo":
+        _echo(*sys.argv[2:])
+    elif program == "silent":
+        _silent(*sys.argv[2:])
+    elif program == "send-and-exit":
+        _send_and_exit(*sys.argv[2:])
+    else:
+        _send_and_die(*sys.argv[2:])
