@@ -6,10 +6,11 @@ import errno
 import os
 import socket
 import stat
+from contextlib import suppress
 
 from tcpconn.address import Address
 
-__all__ = ["bound_address", "is_v6", "to_bind", "to_dial"]
+__all__ = ["bound_address", "inode_of", "is_v6", "remove_file", "to_bind", "to_dial"]
 
 
 def to_dial(address: Address) -> list[str]:
@@ -44,6 +45,21 @@ def bound_address(address: Address, last_endpoint: str) -> Address:
         return address
     host, _, port = last_endpoint.rstrip("\0").removeprefix("tcp://").rpartition(":")
     return Address(host=host.strip("[]"), port=int(port))
+
+
+def inode_of(address: Address) -> int:
+    """Return the number of a Unix socket's file; 0 if it has none."""
+    try:
+        return 0 if address.path is None else os.stat(address.path).st_ino
+    except OSError:
+        return 0
+
+
+def remove_file(address: Address, inode: int) -> None:
+    """Remove a Unix socket's file, which ZeroMQ leaves behind, unless it is another's by now."""
+    if address.path is not None and inode and inode_of(address) == inode:
+        with suppress(OSError):
+            os.unlink(address.path)
 
 
 def is_v6(endpoint: str) -> bool:

@@ -23,7 +23,7 @@ from tcpconn.address import Address
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.accepted import RouterLink
 from tcpconn_zmq.context import LINGER, SharedContext
-from tcpconn_zmq.endpoints import bound_address, to_bind
+from tcpconn_zmq.endpoints import bound_address, inode_of, remove_file, to_bind
 from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, MORE, Lost, OwnedSocket
 from tcpconn_zmq.parts import LARGE, Message
 from tcpconn_zmq.peers import Alarm, Peer
@@ -71,6 +71,7 @@ class RouterChannel(OwnedSocket):
             raise OSError(error.errno or 0, f"cannot listen at {address}: {error}") from error
         self.address = bound_address(address, self._get(zmq.LAST_ENDPOINT).decode())
         self._bound = True
+        self._inode = inode_of(self.address)
         self._check()
         self._leave()
 
@@ -133,6 +134,7 @@ class RouterChannel(OwnedSocket):
         self.acceptable.close()
         if self._bound:
             self._context.note_unbound(self.address)
+            remove_file(self.address, self._inode)
         super()._finish(linger)
 
     def _pull(self) -> bool:
