@@ -40,6 +40,7 @@ class Outbox:
         batch_bytes, batch_frames: its size.
         batch_ends: how many frames of it end a stream that the peer has opened; the multiplexer counts them.
         urgent: something was framed that the peer waits for; the batch should be written soon.
+        ring: streams that have something to frame, in the order of their turns.
         credit: bytes that the peer lets all streams together send.
         frame_limit: longest message that travels in one frame, in bytes.
     """
@@ -57,7 +58,7 @@ class Outbox:
         self._theirs = theirs
         self._woken = woken
         self._on_end = on_end
-        self._ring: deque[Stream] = deque()
+        self.ring: deque[Stream] = deque()
         # A dict for its order: a set's would depend on where in memory the streams lie.
         self._starved: dict[Stream, None] = {}
         # A frame must fit into half a window: the receiver grants anew when half of it was consumed, not earlier.
@@ -82,7 +83,7 @@ class Outbox:
             self.credit -= cost
             stream.messages_sent += 1
             stream.bytes_sent += length
-            if self._ring or self.batch_bytes >= BATCH_BYTES:
+            if self.ring or self.batch_bytes >= BATCH_BYTES:
                 stream.sendq.append(payload)
                 self._enter_ring(stream)
             else:
@@ -166,7 +167,7 @@ class Outbox:
 
     def _send_piece(self, stream: Stream, flags: int, body: bytes) -> None:
         # Behind what the stream has in the ring already, and in turn with other streams.
-        if self._ring or self.batch_bytes >= BATCH_BYTES:
+        if self.ring or self.batch_bytes >= BATCH_BYTES:
             stream.sendq.append(Piece(flags, body))
             self._enter_ring(stream)
         else:
@@ -195,11 +196,11 @@ class Outbox:
     def _enter_ring(self, stream: Stream) -> None:
         if not stream.in_ring:
             stream.in_ring = True
-            self._ring.append(stream)
+            self.ring.append(stream)
 
     def fill(self) -> None:
         """Frame what waits, one chunk of each stream in turn, until the batch is large enough to be written."""
-        ring = self._ring
+        ring = self.ring
         while ring and self.batch_bytes < BATCH_BYTES:
             stream = ring.popleft()
             if self._frame_next(stream):
@@ -236,7 +237,7 @@ class Outbox:
         return False
 
     def _frame_chunk(self, stream: Stream, item: Outgoing) -> bool:
-        limit = self.frame_limit if self._ring else self._lone_limit
+        limit = self.frame_limit if self.ring else self._lone_limit
         rest = item.total - item.offset
         # No crumbs: a chunk goes when there is credit for a whole one of the usual size.
         least = min(rest, self.frame_limit) + _U64
@@ -266,12 +267,12 @@ class Outbox:
     @property
     def backlogged(self) -> bool:
         """Whether a stream waits for its turn to be framed."""
-        return bool(self._ring)
+        return bool(self.ring)
 
     @property
     def has_output(self) -> bool:
         """Whether `fill` and `batch` would give something to write."""
-        return bool(self.batch or self._ring)
+        return bool(self.batch or self.ring)
 
     def emit_close(self, stream: Stream) -> None:
         """Frame the CLOSE of a stream; nothing more is framed for it."""

@@ -80,7 +80,6 @@ class Session:
         self._control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
         self._acked_to_peer = 0
-        self._ping: bytes | None = None
         self._pings = 0
 
     # -- links
@@ -125,7 +124,6 @@ class Session:
         self.linked = False
         self._replay.clear()
         self._control.clear()
-        self._ping = None
         self.receiver.link_lost()
 
     # -- reading
@@ -222,12 +220,12 @@ class Session:
     @property
     def has_output(self) -> bool:
         """Whether `take` would return something."""
-        return self.linked and bool(self._control or self._ping or self._replay or self.outbox.has_output)
+        return self.linked and bool(self._control or self._replay or self.outbox.has_output)
 
     @property
     def has_urgent_output(self) -> bool:
         """Whether something waits to be written that the peer should not wait for."""
-        return bool(self._control or self._ping) or self.outbox.urgent or self.outbox.backlogged
+        return bool(self._control) or self.outbox.urgent or self.outbox.backlogged
 
     @property
     def settled(self) -> bool:
@@ -240,17 +238,31 @@ class Session:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
         if not self.linked:
             return None
-        batch = self._next_batch()
+        batch = self._next_replay() if self._replay else None
+        if not batch and self.kept_bytes < self._keep_limit:
+            outbox = self.outbox
+            if outbox.ring:
+                outbox.fill()
+            batch = outbox.batch
+            if batch:
+                size = outbox.batch_bytes
+                self._log.append((self._framed, batch, size, outbox.batch_ends))
+                self._framed += outbox.batch_frames
+                self.kept_bytes += size
+                outbox.batch = []
+                outbox.batch_bytes = outbox.batch_frames = 0
+                outbox.urgent = False
+                if outbox.batch_ends:
+                    self._kept_ends += outbox.batch_ends
+                    outbox.batch_ends = 0
         if self._control:
-            batch = [*self._control.values(), *batch]
+            # A PING goes behind the batch, for its answer acknowledges what came before it.
+            ping = self._control.pop(FrameType.PING, None)
+            batch = [*self._control.values(), *(batch or ()), *(() if ping is None else (ping,))]
             self._control.clear()
-        if self._ping is not None:
-            # Behind the batch, for its answer acknowledges what came before it.
-            batch = [*batch, self._ping]
-            self._ping = None
         return batch or None
 
-    def _next_batch(self) -> list[bytes | memoryview]:
+    def _next_replay(self) -> list[bytes | memoryview] | None:
         while self._replay:
             first, batch, _, _ = self._replay.popleft()
             skip = self.acknowledged - first
@@ -258,26 +270,13 @@ class Session:
                 batch = batch[2 * skip :]
             if batch:
                 return batch
-        if self.kept_bytes >= self._keep_limit:
-            return []
-        outbox = self.outbox
-        outbox.fill()
-        batch = outbox.batch
-        if batch:
-            self._log.append((self._framed, batch, outbox.batch_bytes, outbox.batch_ends))
-            self._framed += outbox.batch_frames
-            self.kept_bytes += outbox.batch_bytes
-            self._kept_ends += outbox.batch_ends
-            outbox.batch = []
-            outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
-            outbox.urgent = False
-        return batch
+        return None
 
     def ping(self) -> None:
         """Ask the peer for an acknowledgement and a sign of life."""
         if self.linked:
             self._pings += 1
-            self._ping = frames.ping(self._pings).encode()
+            self._put(frames.ping(self._pings))
 
     def say_goodbye(self, code: Code, text: str) -> None:
         """Tell the peer that this end opens and takes no more streams."""
@@ -335,7 +334,6 @@ class Session:
         self._log.clear()
         self._replay.clear()
         self._control.clear()
-        self._ping = None
         self.kept_bytes = 0
         self.stirred = True
 

@@ -335,6 +335,19 @@ def test_what_is_acknowledged_while_it_waits_to_be_sent_again_is_not(joined: Joi
     assert joined.client.take() is None
 
 
+def test_when_all_that_waits_to_be_sent_again_is_acknowledged_only_what_is_new_is_sent(joined: Joined) -> None:
+    joined.open()
+    send(joined.client, 1, b"old")
+    joined.client.take()
+    joined.cut()
+    joined.resume()
+    receive(joined.client, frames.ack(2).encode())
+    assert joined.client.take() is None
+    send(joined.client, 1, b"new")
+
+    assert [frame.body for frame in frames_of(joined.client.take())] == [b"new"]
+
+
 def test_what_is_new_follows_what_is_sent_again(joined: Joined) -> None:
     joined.open()
     send(joined.client, 1, b"old")
