@@ -124,5 +124,7 @@ def write_frame(link: Link, frame: Frame, deadline: float) -> None:
     while data:
         taken = link.write([data])
         data = data[taken:]
-        if data and not link.wait(max(deadline - time.monotonic(), 0), read=False, write=True)[1]:
-            raise TimeoutError(f"{link.peer} takes no data")
+        # It also returns early, for nothing, when somebody wakes the link's channel.
+        while data and not link.wait(max(deadline - time.monotonic(), 0), read=False, write=True)[1]:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{link.peer} takes no data")

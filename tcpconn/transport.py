@@ -86,7 +86,10 @@ class Channel(Protocol):
     """
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable whenever `read` may have something to deliver; at times for nothing."""
+        """Return a descriptor that is readable whenever `read` may have something to deliver; at times for nothing.
+
+        Where a link's `write` may take a part only, its channel's descriptor is writable when it would take more.
+        """
         ...
 
     def read(self, timeout: float | None) -> int:
@@ -116,8 +119,13 @@ class Link(Protocol):
         """What to read in order to receive from this link."""
         ...
 
-    sink: Sink
-    """Where received bytes go; the owner sets it before the first `read` and may exchange it from within a sink's call."""
+    @property
+    def sink(self) -> Sink:
+        """Where received bytes go; the owner sets it before the first `read` and may exchange it from within a sink's call."""
+        ...
+
+    @sink.setter
+    def sink(self, sink: Sink) -> None: ...
 
     def write(self, buffers: Sequence[Buffer]) -> int:
         """Take as many bytes of `buffers`, in order, as is possible without blocking, and return how many.

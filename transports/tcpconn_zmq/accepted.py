@@ -97,6 +97,7 @@ class RouterLink:
         """
         if self._closed:
             raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
+        total = 0
         if not self.broken:
             total, messages = pack(buffers)
             for message in messages:

@@ -32,7 +32,12 @@ class CarryingContract(ContractCase):
     def test_bytes_arrive_in_order_however_they_are_cut(self, ends: Ends) -> None:
         near, far = ends.join()
 
-        @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=25,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        )
         @given(st.lists(st.lists(_SIZES, max_size=4), max_size=4), st.integers(1000, 70_000), st.integers(0, 1000))
         def check(writes: list[list[int]], buffer_size: int, seed: int) -> None:
             chance = random.Random(seed)
