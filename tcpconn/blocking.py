@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tcpconn.carrier import Carrier
-from tcpconn.errors import ConnectionClosed, ConnectionLost, MessageTooLarge, TcpconnError, TimedOut
+from tcpconn.delivering import flush
+from tcpconn.errors import ConnectionClosed, MessageTooLarge, TcpconnError, TimedOut
 from tcpconn.frames import Code
 from tcpconn.leading import wait
 from tcpconn.lifecycle import State
@@ -327,32 +328,8 @@ class Connection:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
-            if not self._flush(deadline):
+            if not flush(self._carrier, self._stream, deadline):
                 raise TimedOut(f"{self._label()}: not everything was acknowledged within {timeout} s; it is still being sent")
-
-    def _flush(self, deadline: float | None) -> bool:
-        session, stream, carrier = self._session, self._stream, self._carrier
-        carrier.turned = True
-
-        def framed() -> bool:
-            return session.ended is not None or session.flush_target(stream) is not None
-
-        # Among those whom every acknowledgement wakes: what waits for room is framed without a word to the stream's waiters.
-        if not framed() and not wait(carrier, carrier.waiters, framed, deadline):
-            return False
-        target = session.flush_target(stream)
-        if target is not None and session.acknowledged < target and session.ended is None:
-            session.ping()
-
-            def acknowledged() -> bool:
-                return session.acknowledged >= target or session.ended is not None
-
-            if not wait(carrier, carrier.waiters, acknowledged, deadline):
-                return False
-        lost = session.lost[stream.number]
-        if lost:
-            raise ConnectionLost(f"{self._label()}: {session.ended}; undelivered messages: {lost}", lost)
-        return True
 
     def close_sending(self) -> None:
         """Tell the peer that nothing more comes from this end; receiving goes on."""
@@ -385,7 +362,7 @@ class Connection:
             self._carrier.pump()
         try:
             with self._lock:
-                if not self._flush(deadline):
+                if not flush(self._carrier, self._stream, deadline):
                     raise TimedOut(
                         f"{self._label()}: not everything was acknowledged within linger={linger} s; "
                         "it is still being sent while the process runs"

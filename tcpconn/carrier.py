@@ -17,7 +17,6 @@ from tcpconn.caretaker import Caretaker
 from tcpconn.config import Config
 from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code
-from tcpconn.leading import wait
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.notices import Notices
 from tcpconn.payloads import rest_of
@@ -102,17 +101,14 @@ class Carrier:
         """Go on over a link whose HELLOs have been exchanged; `rest` is what came after the peer's. The lock is held.
 
         Raises:
-            ProtocolError: the peer claims to have received what was never sent; the session has ended.
+            ProtocolError: the peer claims to have received what was never sent; whatever was is still so.
         """
+        session.check_resume(received)
         if self.link is not None:
             # The peer has a new link before this end has noticed the loss of the old one.
             session.link_down()
             self._drop_link()
-        try:
-            session.link_up(received)
-        except ProtocolError as error:
-            self.end(f"protocol error: {error}")
-            raise
+        session.link_up(received)
         self.reconnects += self.session is not None
         self.session = session
         self.link = link
@@ -202,25 +198,6 @@ class Carrier:
             if self.session is not None and self.session.ended is None:
                 self.session.say_goodbye(Code.SHUTTING_DOWN, text)
                 self.pump()
-
-    def finish(self, timeout: float | None, text: str, code: Code = Code.CLOSED) -> int:
-        """Wait up to `timeout` seconds for the peer to acknowledge everything, then close in good order. Without the lock.
-
-        Returns:
-            How many messages the peer has not acknowledged.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.lock:
-            session = self.session
-            if session is not None and session.ended is None:
-                session.ping()
-                wait(self, self.waiters, lambda: session.settled or session.ended is not None, deadline)
-            if session is None or self.lifecycle.state is State.CLOSED:
-                self.end(text)
-                return 0
-            lost = session.undelivered().total()
-            self.goodbye(code, text)
-            return lost
 
     def after_fork(self) -> None:
         """Make a carrier that a forked child inherited useless there, without touching the parent's link."""

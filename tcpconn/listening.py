@@ -18,6 +18,7 @@ from tcpconn.address import Address
 from tcpconn.blocking import Connection
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
+from tcpconn.delivering import finish
 from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, ProtocolError, TimedOut
 from tcpconn.frames import Code, goaway
 from tcpconn.greeting import Greeting
@@ -284,7 +285,7 @@ class Listener:
             carrier.announce_end("the listener was closed")
         for carrier in carriers:
             rest = None if deadline is None else max(deadline - time.monotonic(), 0)
-            carrier.finish(rest, "the listener was closed", Code.SHUTTING_DOWN)
+            finish(carrier, rest, "the listener was closed", Code.SHUTTING_DOWN)
         if listener is not None:
             if self._seat is not None:
                 # Before its descriptor is closed with the listener, and its number given to somebody else.

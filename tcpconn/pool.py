@@ -11,6 +11,7 @@ from tcpconn.address import Address
 from tcpconn.caretaker import Caretaker
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
+from tcpconn.delivering import finish
 from tcpconn.dialing import Dialer
 from tcpconn.errors import ConnectError
 from tcpconn.frames import Code
@@ -110,7 +111,7 @@ class Pool:
             self._closed = True
             carriers = list(self._users)
         for carrier in carriers:
-            carrier.finish(carrier.config.linger if timeout is None else timeout, "the pool was closed")
+            finish(carrier, carrier.config.linger if timeout is None else timeout, "the pool was closed")
 
     def after_fork(self) -> None:
         """Empty a pool that a forked child inherited; its links are the parent's."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import time
 
 from tcpconn.caretaker import Caretaker
+from tcpconn.delivering import finish
 
 __all__ = ["caretaker"]
-
-log = logging.getLogger("tcpconn")
 
 _lock = threading.Lock()
 """Guards `_caretaker`."""
@@ -40,9 +38,7 @@ def _at_exit() -> None:
     for carrier in _caretaker.carriers:
         linger = carrier.config.linger
         left = max(deadline - time.monotonic(), 0)
-        lost = carrier.finish(left if linger is None else min(linger, left), "the process exits")
-        if lost:
-            log.error("%d messages to %s were not acknowledged before the process had to exit", lost, carrier.address)
+        finish(carrier, left if linger is None else min(linger, left), "the process exits")
 
 
 def _after_fork_in_child() -> None:

@@ -99,16 +99,24 @@ class Session:
             capabilities=ours.capabilities,
         )
 
-    def link_up(self, received: int) -> None:
-        """Go on over a new link on which the HELLOs have been exchanged; the peer has `received` of our frames.
+    def check_resume(self, received: int) -> None:
+        """Check what a peer says in its HELLO, before anything is done for it.
 
         Raises:
-            ProtocolError: the peer claims frames that were never sent, or has forgotten some that it acknowledged.
+            ProtocolError: it claims frames that were never sent, or has forgotten some that it acknowledged.
         """
         if not self.acknowledged <= received <= self._framed:
             raise ProtocolError(
                 f"{self.mux.peer} resumes after {received} frames; between {self.acknowledged} and {self._framed} can be"
             )
+
+    def link_up(self, received: int) -> None:
+        """Go on over a new link on which the HELLOs have been exchanged; the peer has `received` of our frames.
+
+        Raises:
+            ProtocolError: as for `check_resume`.
+        """
+        self.check_resume(received)
         self._acknowledge(received)
         self._replay = deque(self._log)
         self._acked_to_peer = self.receiver.count

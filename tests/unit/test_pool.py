@@ -14,6 +14,7 @@ import tcpconn
 from eventually import eventually
 from tcpconn.address import Address
 from tcpconn.carrier import Carrier
+from tcpconn.delivering import finish
 from tcpconn.lifecycle import State
 
 
@@ -80,7 +81,7 @@ def test_a_lease_given_back_twice_counts_once() -> None:
         pool.release(first)
         pool.release(first)
         assert pool.links == 0
-        first.finish(0, "over")
+        finish(first, 0, "over")
 
 
 def test_a_pool_shows_how_many_links_it_has() -> None:
