@@ -139,9 +139,10 @@ class Carrier:
         self.session.link_down()
         self._drop_link()
         farewell = self.session.farewell
-        if farewell is not None or self.lifecycle.state is State.CLOSED:
-            code, text = farewell or (Code.CLOSED, "closed")
-            self.end(text or Code.describe(code), in_order=code in (Code.CLOSED, Code.SHUTTING_DOWN))
+        # A peer that is shutting down still has its streams served, over a new link if it loses this one.
+        if farewell is not None and farewell[0] != Code.SHUTTING_DOWN:
+            code, text = farewell
+            self.end(text or Code.describe(code), in_order=code == Code.CLOSED)
             return
         log.info("link to %s lost: %s", self.address, reason or "the peer closed it")
         self.lifecycle.link_lost(time.monotonic(), reason)
@@ -300,7 +301,11 @@ class Carrier:
         code, text = self.session.farewell
         if code not in (Code.CLOSED, Code.SHUTTING_DOWN):
             log.error("%s ended the session: %s: %s", self.address, Code.describe(code), text)
-        if self.lifecycle.state is State.CONNECTED:
+        self.retire()
+
+    def retire(self) -> None:
+        """Take no more streams; those that are open go on. The lock is held."""
+        if self.lifecycle.state in (State.CONNECTED, State.RECONNECTING):
             self.lifecycle.drain(time.monotonic())
 
     # -- writing

@@ -61,14 +61,16 @@ def connect(
                 stood = carrier.session is not None
                 decided = wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)  # noqa: B023
                 session = carrier.session
-                if decided and session is not None and session.mux.going_away is None and session.ended is None:
+                if session is not None and session.mux.exhausted:
+                    carrier.retire()
+                elif decided and session is not None and session.mux.going_away is None and session.ended is None:
                     connection = Connection(carrier, session.mux.open(name, metadata), pool.release)
                     carrier.pump()
                     return connection
                 error = _connect_error(carrier, where, settings)
             if not decided or not (stood or _may_yet_come(error.__cause__)):
                 raise error
-            # It was given up at the deadline of whoever asked for it first, and ours is later; or its peer is leaving.
+            # It was given up at the deadline of whoever asked for it first, and ours is later; or it takes no more streams.
         except BaseException:
             pool.release(carrier)
             raise

@@ -24,7 +24,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
         Whether it has; False when the deadline, by `time.monotonic()`, has passed.
 
     Raises:
-        ConnectionLost: the session has ended without; `undelivered` counts the stream's messages.
+        ConnectionLost: the session or the stream has ended without; `undelivered` counts the stream's messages.
     """
     session = carrier.session
     assert session is not None
@@ -45,10 +45,10 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
 
         if not wait(carrier, carrier.waiters, acknowledged, deadline):
             return False
-    lost = session.lost[stream.number]
+    lost = session.lost_to(stream)
     if lost:
-        where = f"id {stream.name!r} at {carrier.address}"
-        raise ConnectionLost(f"{where}: {session.ended}; undelivered messages: {lost}", lost)
+        why = session.ended if session.ended is not None else "the peer ended the connection"
+        raise ConnectionLost(f"id {stream.name!r} at {carrier.address}: {why}; undelivered messages: {lost}", lost)
     return True
 
 

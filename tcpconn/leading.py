@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["wait"]
 
 
+_LONGEST = 1e6
+"""Seconds of one sleep; a longer one is more than `poll` can count, and is just begun again."""
+
+
 def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], deadline: float | None) -> bool:
     """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
 
@@ -39,7 +43,7 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
             carrier.pump()
             if ready():
                 return True
-            timeout = None if deadline is None else deadline - time.monotonic()
+            timeout = None if deadline is None else min(deadline - time.monotonic(), _LONGEST)
             if timeout is not None and timeout <= 0:
                 if looked:
                     return False
@@ -79,7 +83,7 @@ def _lead(carrier: Carrier, seat: Seat, link: Link, ready: Callable[[], bool], d
     poll = carrier.poll
     while carrier.seat is seat and not ready():
         if carrier.blocked:
-            timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            timeout = None if deadline is None else min(max(deadline - time.monotonic(), 0.0), _LONGEST)
             readable, writable = link.wait(timeout, read=True, write=True)
             if readable:
                 read(0)
@@ -90,7 +94,7 @@ def _lead(carrier: Carrier, seat: Seat, link: Link, ready: Callable[[], bool], d
                 return
         elif not poll.worthwhile or not poll.read(read, deadline):
             now = time.monotonic()
-            timeout = None if deadline is None else max(deadline - now, 0.0)
+            timeout = None if deadline is None else min(max(deadline - now, 0.0), _LONGEST)
             count = read(timeout)
             poll.waited(time.monotonic() - now, count)
             if not count:

@@ -190,7 +190,7 @@ class Listener:
         code, refusal, carrier = Code.UNKNOWN_SESSION, "", None
         with self._lock:
             known = self._sessions.get(theirs.session)
-            if self._closed:
+            if self._closed and not (theirs.resume and known):
                 code, refusal = Code.SHUTTING_DOWN, "the listener is closed"
             elif theirs.resume and known is None:
                 refusal = "this session is not known here any more, or never was: the listener may have been restarted"
@@ -271,21 +271,23 @@ class Listener:
         if self._pid != os.getpid():
             # A forked child: the sockets, and the files of Unix sockets, are its parent's.
             return
-        listener = self._listener
-        if listener is not None:
-            self._keeper.unwatch(listener.fileno())
         with self._lock:
             carriers = list(self._sessions.values())
-            greetings, self._greetings = self._greetings, {}
-        for greeting, seat in greetings.items():
-            self._turn_away(greeting.link, seat, Code.SHUTTING_DOWN, "the listener is closed")
         limit = self.config.linger
         deadline = None if limit is None else time.monotonic() + limit
         for carrier in carriers:
             carrier.announce_end("the listener was closed")
         for carrier in carriers:
             rest = None if deadline is None else max(deadline - time.monotonic(), 0)
-            finish(carrier, rest, "the listener was closed", Code.SHUTTING_DOWN)
+            finish(carrier, rest, "the listener was closed")
+        listener = self._listener
+        if listener is not None:
+            # Only now: until they are finished, sessions that lose their link may come back.
+            self._keeper.unwatch(listener.fileno())
+        with self._lock:
+            greetings, self._greetings = self._greetings, {}
+        for greeting, seat in greetings.items():
+            self._turn_away(greeting.link, seat, Code.SHUTTING_DOWN, "the listener is closed")
         if listener is not None:
             if self._seat is not None:
                 # Before its descriptor is closed with the listener, and its number given to somebody else.

@@ -35,6 +35,9 @@ _AWAITING_REFUSAL = 1024
 """How many streams beyond `max_streams` may be open, refused and not yet closed by the peer, before that is an attack."""
 
 
+_HIGHEST_NUMBER = 2**32 - 1
+
+
 class Multiplexer:
     """All streams of one session.
 
@@ -87,6 +90,8 @@ class Multiplexer:
         """
         if self.going_away is not None:
             raise ConnectError(f"{self.peer} takes no new connections: {self.going_away}")
+        if self.exhausted:
+            raise ConnectError(f"the session with {self.peer} has used up its stream numbers; a new one is needed")
         if (other := self.names.get(name)) is not None:
             state = "still sending what was sent before it was closed" if other.discarding else "open already"
             raise ConnectError(
@@ -107,6 +112,11 @@ class Multiplexer:
         self.names[name] = stream
         self.outbox.emit(frame)
         return stream
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no stream can be opened any more, since a number is never used again."""
+        return self._next_number > _HIGHEST_NUMBER
 
     def close_sending(self, stream: Stream) -> None:
         """Say that nothing more comes from this end, after what was accepted already; receiving goes on."""

@@ -219,3 +219,14 @@ def test_a_peer_that_leaves_right_after_its_answer_has_left_in_good_order(backen
             assert client.receive(DEADLINE) == b"answer"
         with pytest.raises(tcpconn.ConnectionClosed):
             server.receive(DEADLINE)
+
+
+def test_what_waits_for_credit_when_the_peer_closes_is_counted_as_undelivered(pair: Pair) -> None:
+    client, server = pair(credit=8192)
+    client.send_many([b"first", bytes(20_000)])
+    server.close()
+    with pytest.raises(tcpconn.ConnectionLost, match="undelivered messages: 1") as lost:
+        client.flush(DEADLINE)
+    assert lost.value.undelivered == 1
+    with pytest.raises(tcpconn.ConnectionLost):
+        client.close()

@@ -254,6 +254,8 @@ def test_a_debug_log_shows_every_frame_of_both_directions_in_one_line(pair: Pair
         assert server.receive(DEADLINE) == b"hello"
         client.send(bytes(70_000))
         assert server.receive(DEADLINE) == bytes(70_000)
+        # A message may be received before its writer has logged it.
+        client.flush(DEADLINE)
     lines = [record.getMessage() for record in caplog.records if record.name == "tcpconn.frames"]
     for arrow in ("->", "<-"):
         assert any(f"{arrow} OPEN stream=1 id={client.id!r}" in line for line in lines)

@@ -137,3 +137,23 @@ def test_without_a_pool_connections_use_that_of_the_process(listen: Listen, back
     with tcpconn.connect(listener.address, backend=backend), tcpconn.connect(listener.address, backend=backend):
         assert {listener.accept(DEADLINE).metadata == {} for _ in range(2)} == {True}
         assert listener.sessions == 1
+
+
+def test_a_session_whose_stream_numbers_are_used_up_is_replaced_and_its_connections_go_on(
+    echo: Echo, connect: Connect, pool: tcpconn.Pool
+) -> None:
+    listener = echo()
+    first = connect(listener.address)
+    first._session.mux._next_number = 2**32 - 1
+    connections = [first, connect(listener.address), connect(listener.address), connect(listener.address)]
+    assert listener.sessions == 2
+    for connection in connections:
+        connection.send(b"hello")
+    assert [connection.receive(DEADLINE) for connection in connections] == [b"hello"] * 4
+
+
+def test_a_wait_of_years_is_a_long_wait(echo: Echo, connect: Connect) -> None:
+    client = connect(echo().address)
+    client.send(b"hello")
+    assert client.receive(1e9) == b"hello"
+    client.flush(1e9)

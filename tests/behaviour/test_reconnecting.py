@@ -310,3 +310,23 @@ def test_twenty_connections_survive_cuts_of_the_link_that_they_share(line: Lines
         for server in servers:
             assert server.receive(DEADLINE) == b"%d" % number
     assert len({client.stats().reconnects for client in clients}) == 1
+
+
+def test_a_listener_that_is_closing_takes_a_lost_session_up_again_and_delivers_what_it_owes(
+    line: Lines, listen: Listen, connect: Connect
+) -> None:
+    listener = listen(linger=DEADLINE)
+    between = line(listener)
+    client = connect(between.address)
+    server = listener.accept(DEADLINE)
+    between.stall()
+    server.send_many([b"%d" % number for number in range(100)])
+    with ThreadPoolExecutor(1) as thread:
+        closing = thread.submit(listener.close)
+        assert eventually(lambda: server.state is not State.CONNECTED or closing.running())
+        between.cut()
+        between.resume()
+        assert [client.receive(DEADLINE) for _ in range(100)] == [b"%d" % number for number in range(100)]
+        closing.result(DEADLINE)
+    with pytest.raises(tcpconn.ConnectionClosed):
+        client.receive(DEADLINE)
