@@ -36,17 +36,26 @@ _unpack_words = struct.Struct("!III").unpack_from
 
 
 class _Landing:
-    """A DATA frame under way: where its body goes, and what to do when it is whole."""
+    """A DATA frame under way: where its body goes, and what to do when it is whole.
 
-    __slots__ = ("assembly", "chunk", "flags", "length", "stream", "view")
+    Attributes:
+        stream, flags, length: what its header says.
+        memory: what its body belongs to, or None if it is dropped; `start` is where in it.
+        known: whether that is the memory of the whole message, and not of a chunk alone.
+        size: bytes of the body without the total that it may begin with; `got`: how many of them are there.
+    """
+
+    __slots__ = ("flags", "got", "known", "length", "memory", "size", "start", "stream")
 
     def __init__(self, stream: Stream, flags: int, length: int) -> None:
         self.stream = stream
         self.flags = flags
         self.length = length
-        self.assembly: Assembly | None = None
-        self.chunk: Assembly | None = None
-        self.view = memoryview(b"")
+        self.memory: Assembly | None = None
+        self.known = False
+        self.start = 0
+        self.size = length
+        self.got = 0
 
 
 class Receiver:
@@ -67,11 +76,15 @@ class Receiver:
         self._view = memoryview(self._buffer)
         self._end = 0
         self._landing: _Landing | None = None
-        self._rest = memoryview(b"")
 
     def get_buffer(self) -> memoryview:
-        """Return where to receive to."""
-        return self._rest if self._landing is not None else self._view[self._end :]
+        """Return where to receive to; not to be kept beyond the call of `buffer_updated`."""
+        landing = self._landing
+        if landing is None:
+            return self._view[self._end :]
+        if landing.memory is None:
+            return self._view[: landing.size - landing.got]
+        return landing.memory.room(landing.start + landing.got, landing.start + landing.size)
 
     def buffer_updated(self, count: int) -> None:
         """Take `count` bytes that were put into the last buffer that `get_buffer` gave.
@@ -109,13 +122,14 @@ class Receiver:
                 buffer = self.get_buffer()
                 count = min(len(buffer), len(data))
                 buffer[:count] = data[:count]
+                # Not even in the traceback of an error may it live on: see `Assembly`.
+                del buffer
                 data = data[count:]
                 self.buffer_updated(count)
 
     def link_lost(self) -> None:
         """Forget the frame that was under way; the peer sends it again."""
         self._landing = None
-        self._rest = memoryview(b"")
         # A thread may still be receiving from the lost link into the old buffer.
         self._buffer = bytearray(RECEIVE_BUFFER)
         self._view = memoryview(self._buffer)
@@ -219,15 +233,15 @@ class Receiver:
             # Small, or without its total: it waits in the buffer.
             return -1
         landing = self._prepare(stream, flags, length, data[start : start + _U64])
-        announced = length - len(landing.view)
+        announced = length - landing.size
         at_hand = min(length, end - start) - announced
-        if at_hand:
-            landing.view[:at_hand] = data[start + announced : start + announced + at_hand]
-        if at_hand == len(landing.view):
+        if landing.memory is not None and at_hand:
+            landing.memory.write(landing.start, data[start + announced : start + announced + at_hand])
+        landing.got = at_hand
+        if at_hand == landing.size:
             self._commit(landing)
         else:
             self._landing = landing
-            self._rest = landing.view[at_hand:]
         return start + announced + at_hand
 
     def _check(self, flags: int, number: int, length: int) -> Stream:
@@ -261,44 +275,42 @@ class Receiver:
         landing = _Landing(stream, flags, length)
         assembly = stream.assembly
         if stream.discarding:
-            landing.view = memoryview(bytearray(length))
-        elif assembly is not None:
+            return landing
+        if assembly is not None:
             if length > assembly.total - assembly.filled:
                 raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {assembly.total} bytes")
-            landing.assembly = assembly
-            landing.view = assembly.view[assembly.filled : assembly.filled + length]
-        elif flags & _WHOLE == FIRST and (total := frames.U64.unpack(head)[0]) != UNKNOWN_TOTAL:
-            self._begin(landing, total)
+            landing.memory, landing.known, landing.start = assembly, True, assembly.filled
+        elif flags & _WHOLE == FIRST:
+            landing.size = length - _U64
+            total = frames.U64.unpack(head)[0]
+            if total == UNKNOWN_TOTAL:
+                landing.memory = Assembly(landing.size)
+            else:
+                self._begin(landing, total)
         else:
-            landing.chunk = Assembly(length - _U64 if flags & _WHOLE == FIRST else length)
-            landing.view = landing.chunk.view
+            landing.memory = Assembly(length)
         return landing
 
     def _begin(self, landing: _Landing, total: int) -> None:
         mux = self._mux
-        stream = landing.stream
-        size = landing.length - _U64
         if total > mux.ours.max_message:
             raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
-        if size > total:
+        if landing.size > total:
             raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
         try:
-            landing.assembly = Assembly(total)
-            landing.view = landing.assembly.view[:size]
+            landing.memory, landing.known = Assembly(total), True
         except MemoryError:
             # It may have been announced for no other reason. The other streams need not suffer.
-            mux.reset(stream, Code.MESSAGE_TOO_LARGE, f"there is no memory for a message of {total} bytes")
-            landing.view = memoryview(bytearray(landing.length))
+            mux.reset(landing.stream, Code.MESSAGE_TOO_LARGE, f"there is no memory for a message of {total} bytes")
 
     def _landed(self, count: int) -> None:
         landing = self._landing
         assert landing is not None
         self.unacknowledged_bytes += count
-        if count < len(self._rest):
-            self._rest = self._rest[count:]
+        landing.got += count
+        if landing.got < landing.size:
             return
         self._landing = None
-        self._rest = memoryview(b"")
         self._commit(landing)
         if self._mux.inbox.unconsumed > self._mux.ours.session_credit:
             raise ProtocolError(f"{self._mux.peer} sent more than the session credit allows")
@@ -310,22 +322,21 @@ class Receiver:
         self.count += 1
         stream.window -= cost
         mux.inbox.unconsumed += cost
-        landing.view.release()
-        if stream.discarding:
+        memory = landing.memory
+        if stream.discarding or memory is None:
             mux.inbox.consume(stream, cost)
             mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
             return
-        if landing.assembly is not None:
-            self._commit_known(stream, landing.assembly, landing.length - (_U64 if landing.flags & FIRST else 0), landing)
+        if landing.known:
+            self._commit_known(stream, memory, landing)
         else:
-            assert landing.chunk is not None
-            self._commit_unknown(stream, landing.chunk, landing.flags, cost)
+            self._commit_unknown(stream, memory, landing.flags, cost)
         if stream.waiters:
             mux.woken.append(stream)
 
-    def _commit_known(self, stream: Stream, assembly: Assembly, size: int, landing: _Landing) -> None:
+    def _commit_known(self, stream: Stream, assembly: Assembly, landing: _Landing) -> None:
         mux = self._mux
-        assembly.filled += size
+        assembly.filled += landing.size
         assembly.uncredited += landing.length + HEADER_SIZE
         stream.assembly = assembly
         if landing.flags & LAST:

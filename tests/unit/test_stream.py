@@ -16,18 +16,28 @@ def new_stream() -> Stream:
 
 
 def test_an_assembly_becomes_the_bytes_that_were_received_into_it() -> None:
-    assembly = Assembly(5)
-    assembly.view[:] = b"hello"
+    assembly = Assembly(8)
+    assembly.write(0, b"he")
+    assembly.room(2, 5)[:] = b"llo"
+    assembly.write(5, memoryview(b"abc"))
 
-    assert assembly.finish() == b"hello"
-    with pytest.raises(ValueError, match="released"):
-        _ = assembly.view[0]
+    assert assembly.finish() == b"helloabc"
+
+
+def test_a_part_that_is_still_being_filled_when_the_message_is_finished_stays_the_same_memory() -> None:
+    assembly = Assembly(4)
+    late = assembly.room(0, 2)
+    assembly.write(0, b"abcd")
+    message = assembly.finish()
+    late[:] = b"ab"
+
+    assert message == b"abcd"
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 300])
 def test_the_memory_of_an_assembly_is_its_own_however_small_it_is(total: int) -> None:
     first, second = Assembly(total), Assembly(total)
-    first.view[:] = b"x" * total
+    first.write(0, b"x" * total)
 
     assert second.finish() == bytes(total)
     assert first.finish() == b"x" * total
@@ -38,6 +48,7 @@ def test_an_assembly_that_is_never_finished_goes_without_a_word(monkeypatch: pyt
     monkeypatch.setattr(sys, "unraisablehook", complaints.append)
     # In a cycle, as a session and its owner are: then its parts are finalized in any order.
     cycle: list[object] = [Assembly(100_000), Assembly(5)]
+    cycle[0].room(0, 50)[:] = bytes(50)  # type: ignore[attr-defined]
     cycle.append(cycle)
     del cycle
     gc.collect()
