@@ -15,10 +15,13 @@ from tcpconn.errors import MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, Hello
 from tcpconn.stream import Outgoing, Piece, Stream
 
-__all__ = ["BATCH_BYTES", "Outbox"]
+__all__ = ["BATCH_BYTES", "LONE_BATCH_BYTES", "Outbox"]
 
 BATCH_BYTES = 64 * 1024
 """How much is framed ahead of a write, in bytes; more would make a small message wait behind a large one."""
+
+LONE_BATCH_BYTES = 1 << 20
+"""The same while one stream alone has something to send, and nobody to wait behind it."""
 
 _pack_header = frames.HEADER.pack
 _U64 = 8
@@ -201,7 +204,7 @@ class Outbox:
     def fill(self) -> None:
         """Frame what waits, one chunk of each stream in turn, until the batch is large enough to be written."""
         ring = self.ring
-        while ring and self.batch_bytes < BATCH_BYTES:
+        while ring and self.batch_bytes < (BATCH_BYTES if len(ring) > 1 else LONE_BATCH_BYTES):
             stream = ring.popleft()
             if self._frame_next(stream):
                 ring.append(stream)

@@ -184,7 +184,8 @@ def simulate(seed: int, session_type: type[Session] = Session) -> World:
     """
     world = World(seed, session_type)
     # Small batches, for otherwise hardly anything would ever wait for its turn.
-    with mock.patch.object(outbox, "BATCH_BYTES", world.random.choice((40, 300, 2000))):
+    batch = world.random.choice((40, 300, 2000))
+    with mock.patch.multiple(outbox, BATCH_BYTES=batch, LONE_BATCH_BYTES=batch):
         run(world)
     return world
 

@@ -45,7 +45,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def join(self) -> None:
         # Small batches, for otherwise hardly anything would ever wait for its turn.
-        self.small_batches = mock.patch.object(outbox, "BATCH_BYTES", 300)
+        self.small_batches = mock.patch.multiple(outbox, BATCH_BYTES=300, LONE_BATCH_BYTES=600)
         self.small_batches.start()
         self.joined = Joined(client=hello(**LIMITS), server=hello(**LIMITS), chunk_size=256)
         for client in (True, False):

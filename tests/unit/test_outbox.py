@@ -12,7 +12,7 @@ from engine import CHUNK, frames_of, hello
 from tcpconn import frames
 from tcpconn.errors import ConnectionClosed, MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
-from tcpconn.outbox import BATCH_BYTES, Outbox
+from tcpconn.outbox import BATCH_BYTES, LONE_BATCH_BYTES, Outbox
 from tcpconn.stream import Outgoing, Stream
 
 TOTAL_SIZE = 8
@@ -325,10 +325,10 @@ def test_a_message_of_more_than_4_gib_is_announced_and_cut_up() -> None:
     sizes: list[int] = []
     while stream.held:
         outbox.fill()
-        header, chunk = outbox.batch[-2:]
+        header = outbox.batch[-2]
         if not sizes:
-            assert frames.U64.unpack(header[HEADER_SIZE:]) == (total,)
-        sizes.append(len(chunk))
+            assert frames.U64.unpack(outbox.batch[0][HEADER_SIZE:]) == (total,)
+        sizes += map(len, outbox.batch[1::2])
         outbox.batch.clear()
         outbox.batch_bytes = 0
         used = box.theirs.credit - stream.send_credit
@@ -337,7 +337,7 @@ def test_a_message_of_more_than_4_gib_is_announced_and_cut_up() -> None:
 
     assert sum(sizes) == outgoing.offset == total
     assert frames.HEADER.unpack(header)[1] == LAST
-    del chunk, outgoing
+    del outgoing
     stream.sendq.clear()
 
 
@@ -365,18 +365,30 @@ def test_streams_take_turns_by_one_frame_each() -> None:
 
 
 def test_a_batch_is_not_filled_further_than_its_size_and_what_comes_then_waits_for_its_turn(box: Box) -> None:
-    stream = box.stream()
+    stream, other = box.stream(1), box.stream(3)
     small = bytes(1000)
     while box.outbox.batch_bytes < BATCH_BYTES:
         assert box.outbox.send(stream, small)
         assert not box.outbox.backlogged
 
     assert box.outbox.send(stream, b"late")
-    assert box.outbox.send(stream, b"later")
+    assert box.outbox.send(other, b"later")
     assert [box.outbox.backlogged, box.outbox.has_output] == [True, True]
     assert [frame.body for frame in box.written()] == [small] * 65
     assert [frame.body for frame in box.written()] == [b"late", b"later"]
     assert not box.outbox.has_output
+
+
+def test_a_stream_that_is_alone_fills_a_larger_batch() -> None:
+    box = Box(credit=1 << 30, session_credit=1 << 30)
+    stream = box.stream()
+    small = bytes(100_000)
+    for _ in range(30):
+        stream.sendq.append(small)
+    box.outbox.granted(stream, 0)
+
+    assert [len(box.written()), len(box.written())] == [11, 11]
+    assert LONE_BATCH_BYTES // len(small) == 10
 
 
 def test_messages_of_a_stream_stay_in_order_whatever_their_length(box: Box) -> None:
