@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -113,6 +113,12 @@ class Connection:
         Raises:
             Whatever `send` raises; the messages before the one that failed were sent.
         """
+        if isinstance(messages, list | tuple):
+            with self._lock:
+                self._send_all(messages, timeout)
+                self._carrier.pump()
+            return len(messages)
+        # Whatever else gives messages may take its time between two of them, so each goes out as it comes.
         count = 0
         for message in messages:
             self.send(message, timeout)
@@ -120,6 +126,21 @@ class Connection:
         with self._lock:
             self._carrier.pump()
         return count
+
+    def _send_all(self, messages: Sequence[Buffer], timeout: float | None) -> None:
+        outbox, stream = self._outbox, self._stream
+        index = 0
+        while index < len(messages):
+            accepted = outbox.send_run(stream, messages, index)
+            if accepted == index:
+                message = messages[index]
+                payload = message if type(message) is bytes else to_bytes(message)
+                if not outbox.send(stream, payload):
+                    self._send_later(payload, timeout)
+                accepted += 1
+            index = accepted
+            if outbox.batch_bytes >= BATCH_BYTES or outbox.backlogged:
+                self._write(timeout)
 
     def _send_later(self, payload: bytes, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -144,6 +165,10 @@ class Connection:
                     carrier.flush_listed = True
                     carrier.caretaker.owe_flush(carrier)
                 return
+        self._write(timeout)
+
+    def _write(self, timeout: float | None) -> None:
+        carrier = self._carrier
         carrier.pump()
         if carrier.blocked:
             # The message is accepted; waiting here instead of piling up lets the link, not memory, set the pace.
@@ -245,10 +270,13 @@ class Connection:
             messages = [self._receive(take, timeout)]
             inbox = stream.inbox
             # A streamed message comes first or not at all: taking it may raise, and what was taken before would be lost.
-            while len(messages) < max_messages and inbox and type(inbox[0]) is not Incoming:
-                message = take(stream)
-                assert message is not None
-                messages.append(message)
+            while (room := max_messages - len(messages)) and inbox and type(inbox[0]) is not Incoming:
+                run = self._mux.inbox.take_run(stream, room)
+                if not run:
+                    message = take(stream)
+                    assert message is not None
+                    run.append(message)
+                messages += run
             if self._outbox.urgent:
                 self._carrier.pump()
         return messages

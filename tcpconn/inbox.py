@@ -82,6 +82,23 @@ class Inbox:
             self.credit_assembly(stream)
         return data
 
+    def take_run(self, stream: Stream, limit: int) -> list[bytes]:
+        """Take up to `limit` messages that are whole; a streamed one, or one of several chunks, ends the run before it."""
+        inbox = stream.inbox
+        run: list[bytes] = []
+        size = 0
+        while len(run) < limit and inbox and type(inbox[0]) is bytes:
+            item = inbox.popleft()
+            run.append(item)  # type: ignore[arg-type]
+            size += len(item)  # type: ignore[arg-type]
+        if run:
+            stream.messages_received += len(run)
+            stream.bytes_received += size
+            self.consume(stream, size + len(run) * HEADER_SIZE)
+            if not inbox:
+                self.credit_assembly(stream)
+        return run
+
     def credit_assembly(self, stream: Stream) -> None:
         """Grant the chunks of the message being received once nothing lies before it: it may be longer than the window."""
         assembly = stream.assembly

@@ -8,7 +8,7 @@ has nothing else under way, and cut up lazily, so that a small message of anothe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tcpconn import frames
 from tcpconn.errors import MessageTooLarge, ProtocolError
@@ -107,6 +107,40 @@ class Outbox:
         stream.sendq.append(Outgoing(payload))
         self._enter_ring(stream)
         return True
+
+    def send_run(self, stream: Stream, payloads: Sequence[object], start: int) -> int:
+        """Accept messages from index `start` on that fit one frame each, until the batch is large enough to be written.
+
+        Returns:
+            The index of the first one that was not accepted: it is no `bytes`, long, without credit, or has to wait its turn.
+        """
+        index = start
+        if self.ring or stream.held or stream.send_failure is not None:
+            return index
+        batch, number, limit = self.batch, stream.number, self._whole_limit
+        credit = room = min(stream.send_credit, self.credit)
+        left = BATCH_BYTES - self.batch_bytes
+        end = len(payloads)
+        while index < end and left > 0:
+            payload = payloads[index]
+            if type(payload) is not bytes:
+                break
+            length = len(payload)
+            cost = length + HEADER_SIZE
+            if length > limit or cost > room:
+                break
+            batch += (_pack_header(2, _FIRST_LAST, 0, number, length), payload)
+            room -= cost
+            left -= cost
+            index += 1
+        count, size = index - start, credit - room
+        stream.send_credit -= size
+        self.credit -= size
+        self.batch_bytes += size
+        self.batch_frames += count
+        stream.messages_sent += count
+        stream.bytes_sent += size - count * HEADER_SIZE
+        return index
 
     def may_send(self, stream: Stream, length: int) -> bool:
         """Whether `send` of a message of `length` bytes would accept it now, or raise."""

@@ -6,6 +6,7 @@ import io
 import logging
 import random
 from array import array
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -261,3 +262,26 @@ def test_a_debug_log_shows_every_frame_of_both_directions_in_one_line(pair: Pair
         assert any(f"{arrow} OPEN stream=1 id={client.id!r}" in line for line in lines)
         assert any(f"{arrow} DATA stream=1 first last 5 bytes b'hello'" in line for line in lines)
         assert any(f"{arrow} DATA stream=1 first last 70000 bytes" in line for line in lines)
+
+
+def test_sending_many_stops_at_the_first_that_cannot_be_sent_and_those_before_it_arrive(pair: Pair) -> None:
+    client, server = pair(max_message=1000)
+    with pytest.raises(TypeError, match="bytes-like"):
+        client.send_many([b"1", bytearray(b"2"), "three", b"4"])  # type: ignore[list-item]
+    with pytest.raises(tcpconn.MessageTooLarge):
+        client.send_many((b"5", bytes(1001), b"6"))
+    client.send(b"7")
+    assert [server.receive(DEADLINE) for _ in range(4)] == [b"1", b"2", b"5", b"7"]
+
+
+def test_messages_of_a_source_that_takes_its_time_arrive_as_they_come(pair: Pair) -> None:
+    client, server = pair()
+    received = []
+
+    def source() -> Iterator[bytes]:
+        for number in range(5):
+            yield b"%d" % number
+            received.append(server.receive(DEADLINE))
+
+    assert client.send_many(source()) == 5
+    assert received == [b"%d" % number for number in range(5)]

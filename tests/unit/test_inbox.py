@@ -326,3 +326,32 @@ def test_the_end_of_a_stream_is_told_once_everything_is_taken(joined: Joined) ->
     for take in (joined.server.mux.take, joined.server.mux.take_piece):
         with pytest.raises(ConnectionLost, match="gave up"):
             take(theirs)
+
+
+def test_a_run_is_what_is_whole_in_one_frame_up_to_a_limit(joined: Joined) -> None:
+    mine, theirs = joined.open()
+    send(joined.client, mine, b"one", b"", b"three")
+    send(joined.client, mine, bytes(600_000))
+    joined.settle()
+    inbox = joined.server.mux.inbox
+
+    assert inbox.take_run(theirs, 2) == [b"one", b""]
+    assert inbox.take_run(theirs, 10) == [b"three"]
+    assert inbox.take_run(theirs, 10) == []
+    assert (theirs.messages_received, theirs.bytes_received) == (3, 8)
+    assert take_all(joined.server, theirs) == [bytes(600_000)]
+    joined.settle()
+    assert_no_credit_is_lost(joined)
+
+
+def test_a_run_gives_way_to_the_message_that_is_being_received_behind_it() -> None:
+    joined = Joined(server=SMALL)
+    mine, theirs = joined.open()
+    send(joined.client, mine, b"one")
+    send(joined.client, mine, bytes(20_000))
+    joined.settle()
+    assert receiving(theirs)
+    assert joined.server.mux.inbox.take_run(theirs, 10) == [b"one"]
+    joined.settle()
+
+    assert joined.server.mux.take(theirs) == bytes(20_000)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine import CHUNK, frames_of, hello
 from tcpconn import frames
@@ -339,6 +341,62 @@ def test_a_message_of_more_than_4_gib_is_announced_and_cut_up() -> None:
     assert frames.HEADER.unpack(header)[1] == LAST
     del outgoing
     stream.sendq.clear()
+
+
+# -- many at once
+
+
+@given(
+    st.lists(st.binary(max_size=40) | st.integers(1000, 5000).map(bytes) | st.just(bytearray(b"x")), max_size=40),
+    st.integers(256, 20_000),
+    st.integers(256, 20_000),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_a_run_of_messages_is_accepted_as_far_and_accounted_as_if_they_came_one_by_one(
+    messages: list[Any], credit: int, session_credit: int, busy: bool
+) -> None:
+    limits = {"credit": credit, "session_credit": max(credit, session_credit)}
+    one, run = Box(**limits), Box(**limits)
+    streams = one.stream(), run.stream()
+    if busy:
+        for box in (one, run):
+            other = box.stream(3)
+            other.sendq.append(b"waits")
+            box.outbox.granted(other, 0)
+    accepted = run.outbox.send_run(streams[1], messages, 0)
+    for message in messages[:accepted]:
+        assert one.outbox.send(streams[0], message)
+    if accepted < len(messages) and not busy and type(messages[accepted]) is bytes:
+        # It stopped for a reason: no credit, or too long for one frame.
+        message = messages[accepted]
+        assert not one.outbox.may_send(streams[0], len(message)) or len(message) > one.outbox.frame_limit
+
+    for box, stream in zip((one, run), streams, strict=True):
+        found = (stream.send_credit, box.outbox.credit, stream.messages_sent, stream.bytes_sent)
+        assert found == (streams[0].send_credit, one.outbox.credit, accepted, sum(map(len, messages[:accepted])))
+    assert list(run.all_written()) == list(one.all_written())
+    assert not (busy and accepted)
+
+
+def test_a_run_ends_when_the_batch_is_large_enough_to_be_written(box: Box) -> None:
+    stream = box.stream()
+    messages = [bytes(1000)] * 200
+
+    assert box.outbox.send_run(stream, messages, 0) == 65
+    assert box.outbox.batch_bytes >= BATCH_BYTES
+    assert box.outbox.send_run(stream, messages, 65) == 65
+    assert len(box.written()) == 65
+    assert box.outbox.send_run(stream, messages, 65) == 130
+
+
+def test_no_run_begins_within_a_message_nor_after_the_end(box: Box) -> None:
+    stream = box.stream()
+    assert box.outbox.begin_message(stream)
+    assert box.outbox.send_run(stream, [b"x"], 0) == 0
+    ended = box.stream(3)
+    ended.send_failure = lambda: ConnectionClosed("over")
+    assert box.outbox.send_run(ended, [b"x"], 0) == 0
 
 
 # -- turns
