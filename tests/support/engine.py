@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tcpconn.frames import Frame, Hello, decode_frames
+from tcpconn.multiplexer import Multiplexer
 from tcpconn.session import Session
 from tcpconn.stream import Stream
 
@@ -111,3 +112,29 @@ def take_all(session: Session, stream: Stream) -> list[bytes]:
     while (message := session.mux.take(stream)) is not None:
         messages.append(message)
     return messages
+
+
+def said(mux: Multiplexer) -> list[str]:
+    """Return, in words, what a multiplexer has put out."""
+    mux.outbox.fill()
+    words = [str(frame) for frame in frames_of(mux.outbox.batch)]
+    mux.outbox.batch = []
+    mux.outbox.batch_bytes = mux.outbox.batch_frames = 0
+    return words
+
+
+def send(session: Session, stream: Stream, *messages: bytes) -> None:
+    for message in messages:
+        assert session.outbox.send(stream, message)
+
+
+def receiving(stream: Stream) -> bool:
+    """Whether a message of the stream is under way."""
+    return stream.assembly is not None or stream.incoming is not None
+
+
+def assert_no_credit_is_lost(joined: Joined) -> None:
+    """Each end may send as much as the other has promised, less what is received and not yet granted anew."""
+    for client in (True, False):
+        sender, receiver = joined.end(client), joined.end(not client)
+        assert sender.outbox.credit + receiver.mux.inbox.unconsumed == sender.mux.theirs.session_credit

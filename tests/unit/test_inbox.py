@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engine import Joined, frames_of, hello, take_all
+from engine import Joined, assert_no_credit_is_lost, hello, receiving, said, send, take_all
 from tcpconn.errors import ConnectionClosed, ConnectionLost, MessageTooLarge
 from tcpconn.frames import HEADER_SIZE, Code
-from tcpconn.multiplexer import Multiplexer
-from tcpconn.session import Session
 from tcpconn.stream import Stream
 
 SMALL = hello(credit=4096, session_credit=1 << 20)
@@ -17,32 +15,6 @@ SMALL = hello(credit=4096, session_credit=1 << 20)
 @pytest.fixture
 def joined() -> Joined:
     return Joined()
-
-
-def said(mux: Multiplexer) -> list[str]:
-    """Return, in words, what a multiplexer has put out."""
-    mux.outbox.fill()
-    words = [str(frame) for frame in frames_of(mux.outbox.batch)]
-    mux.outbox.batch = []
-    mux.outbox.batch_bytes = mux.outbox.batch_frames = 0
-    return words
-
-
-def send(session: Session, stream: Stream, *messages: bytes) -> None:
-    for message in messages:
-        assert session.outbox.send(stream, message)
-
-
-def receiving(stream: Stream) -> bool:
-    """Whether a message of the stream is under way."""
-    return stream.assembly is not None or stream.incoming is not None
-
-
-def assert_no_credit_is_lost(joined: Joined) -> None:
-    """Each end may send as much as the other has promised, less what is received and not yet granted anew."""
-    for client in (True, False):
-        sender, receiver = joined.end(client), joined.end(not client)
-        assert sender.outbox.credit + receiver.mux.inbox.unconsumed == sender.mux.theirs.session_credit
 
 
 def test_messages_are_taken_in_order_and_counted(joined: Joined) -> None:

@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import Joined, frames_of, hello, receive
+from engine import Joined, assert_no_credit_is_lost, hello, receive, receiving, said, send
 from tcpconn import frames
 from tcpconn.errors import ConnectError, ConnectionClosed, ConnectionLost, ProtocolError, TcpconnError
 from tcpconn.frames import FIRST, HEADER_SIZE, RESET, Code, FrameType
 from tcpconn.multiplexer import Multiplexer
-from tcpconn.session import Session
-from tcpconn.stream import Stream
 
 SMALL = hello(credit=4096, session_credit=1 << 20)
 
@@ -28,34 +26,8 @@ def new_mux(*, client: bool = False, accepts: bool = True, **limits: Any) -> Mul
     return Multiplexer(client=client, accepts=accepts, ours=hello(**limits), theirs=hello(), chunk_size=65536, peer="the peer")
 
 
-def said(mux: Multiplexer) -> list[str]:
-    """Return, in words, what a multiplexer has put out."""
-    mux.outbox.fill()
-    words = [str(frame) for frame in frames_of(mux.outbox.batch)]
-    mux.outbox.batch = []
-    mux.outbox.batch_bytes = mux.outbox.batch_frames = 0
-    return words
-
-
-def send(session: Session, stream: Stream, *messages: bytes) -> None:
-    for message in messages:
-        assert session.outbox.send(stream, message)
-
-
-def receiving(stream: Stream) -> bool:
-    """Whether a message of the stream is under way."""
-    return stream.assembly is not None or stream.incoming is not None
-
-
 def open_body(name: str) -> bytes:
     return frames.open_stream(1, name, None).body
-
-
-def assert_no_credit_is_lost(joined: Joined) -> None:
-    """Each end may send as much as the other has promised, less what is received and not yet granted anew."""
-    for client in (True, False):
-        sender, receiver = joined.end(client), joined.end(not client)
-        assert sender.outbox.credit + receiver.mux.inbox.unconsumed == sender.mux.theirs.session_credit
 
 
 # -- opening
