@@ -146,7 +146,7 @@ class RelayedLink:
 
     def cut(self, *, reset: bool) -> None:
         """End both connections and drop what is held; see `Relay.cut`."""
-        if reset or self._connecting:
+        if reset or (self._connecting and not self._has_connected()):
             self._break()
             return
         self.cut_off = True
@@ -155,6 +155,14 @@ class RelayedLink:
             with suppress(OSError):
                 flow.destination.shutdown(socket.SHUT_WR)
         # Not closed yet: whatever an end has still to say is discarded, as the unread bytes would make a reset of it.
+
+    def _has_connected(self) -> bool:
+        """Whether the target has accepted, though nobody has looked since; a stalled relay does not."""
+        try:
+            self._server.getpeername()
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Release both sockets."""
