@@ -49,6 +49,7 @@ class Dialer:
         try:
             link = self._transport.connect(self._address, carrier.config.link_options(), self._patience(carrier))
             greeting = Greeting(link)
+            greeting.begin()
             self._greet(carrier, greeting)
         except (OSError, TcpconnError) as error:
             if link is not None:

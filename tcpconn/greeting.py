@@ -22,7 +22,7 @@ class Greeting:
     """Waits for the HELLO of one link.
 
     Args:
-        link: the link, whose sink this becomes.
+        link: the link, whose sink this becomes by `begin`.
         on_hello: called once, by the reading thread, with the greeting when the HELLO is there.
         on_failure: called once, by the reading thread, when there will be none.
 
@@ -47,7 +47,10 @@ class Greeting:
         self._late = bytearray()
         self._on_hello = on_hello
         self._on_failure = on_failure
-        link.sink = self
+
+    def begin(self) -> None:
+        """Become the link's sink. What has come already may be decided before this returns, by another thread."""
+        self.link.sink = self
 
     @property
     def done(self) -> bool:

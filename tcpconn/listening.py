@@ -153,6 +153,7 @@ class Listener:
         greeting = Greeting(link, came, refused)
         with self._lock:
             self._greetings[greeting] = seat
+        greeting.begin()
         if not seat.shared:
             self._keeper.attend(seat)
         limit = self.config.handshake_timeout
