@@ -25,6 +25,7 @@ class RouterListener:
     """
 
     def __init__(self, context: SharedContext, address: Address, options: LinkOptions) -> None:
+        self._context = context
         self._channel = _bind(context, address, options)
         self._pid = os.getpid()
         self._closed = False
@@ -67,6 +68,8 @@ class RouterListener:
         if not self._closed:
             self._closed = True
             if self._pid == os.getpid():
+                # Before the reader of the channel gets to it, since who closed may listen anew at once.
+                self._context.note_unbound(self.address)
                 self._channel.stop_accepting()
 
     def __repr__(self) -> str:
