@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from tcpconn.config import Config
 from tcpconn.frames import Hello
 from tcpconn.listening import Listener
 from tcpconn.transport import Sink
-from tcpconn_memory.link import MemoryLink, pair
+from tcpconn_memory.link import MemoryLink
 
 
 class EagerLink(MemoryLink):
@@ -25,13 +27,11 @@ class EagerLink(MemoryLink):
 
 
 def test_a_hello_that_was_there_before_the_listener_looked_begins_a_session() -> None:
-    far, near = pair("far", "near")
-    eager = EagerLink("far")
-    eager.join(far)
+    far, eager = MemoryLink("near"), EagerLink("far")
     far.join(eager)
-    listener = Listener(Config(backend="memory", linger=0), None)
-    listener.greet(eager)
+    eager.join(far)
+    with closing(far), Listener(Config(backend="memory", linger=0), None) as listener:
+        listener.greet(eager)
 
-    assert listener.sessions == 1
-    listener.close()
-    near.close()
+        assert listener.sessions == 1
+    assert eager.closed
