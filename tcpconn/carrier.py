@@ -329,6 +329,10 @@ class Carrier:
                     taken = link.write(buffers)
                 except OSError as error:
                     failed = error
+                except Exception as error:
+                    # A fault of the backend's own: what it was to write is written again over a new link.
+                    log.exception("the link to %s failed in a way that it should not", self.address)
+                    failed = OSError(f"the backend failed: {error!r}")
                 finally:
                     lock.acquire()
                 if link is not self.link:

@@ -92,11 +92,17 @@ def _lead(carrier: Carrier, seat: Seat, link: Link, ready: Callable[[], bool], d
                     carrier.pump()
             if not readable and not writable:
                 return
-        elif not poll.worthwhile or not poll.read(read, deadline):
-            now = time.monotonic()
-            timeout = None if deadline is None else min(max(deadline - now, 0.0), _LONGEST)
-            count = read(timeout)
-            poll.waited(time.monotonic() - now, count)
-            if not count:
-                # Woken, lost or timed out: the caller looks at everything anew.
+            continue
+        if poll.worthwhile:
+            if poll.read(read, deadline):
+                continue
+            if carrier.seat is not seat or ready():
+                # A read without a byte may have been the end of this link, and the channel may be that of others, too.
                 return
+        now = time.monotonic()
+        timeout = None if deadline is None else min(max(deadline - now, 0.0), _LONGEST)
+        count = read(timeout)
+        poll.waited(time.monotonic() - now, count)
+        if not count:
+            # Woken, lost or timed out: the caller looks at everything anew.
+            return

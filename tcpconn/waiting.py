@@ -32,11 +32,9 @@ class Waiter:
         """Make the thread look again at what it waits for, also when it is reading a channel."""
         if self.ident == threading.get_ident():
             return
-        try:
+        with suppress(RuntimeError):
+            # If it was woken already: by a wake-up from before it began to read, perhaps, so its channel is woken all the same.
             self._lock.release()
-        except RuntimeError:
-            # It has been woken already and has not looked yet.
-            return
         channel = self.leads
         if channel is not None:
             channel.wake()

@@ -93,6 +93,13 @@ def test_a_process_that_exits_without_closing_has_sent_everything(listen: Listen
         assert process.wait(DEADLINE) == 0
 
 
+def test_a_process_that_exits_in_the_middle_of_a_long_message_sends_it_to_its_end(listen: Listen) -> None:
+    listener = listen()
+    with running("send-large-and-exit", listener.address, "10000000") as (process, _):
+        assert listener.accept(DEADLINE).receive(DEADLINE) == bytes(10_000_000)
+        assert process.wait(DEADLINE) == 0
+
+
 def test_a_restarted_server_serves_new_connections(connect: Connect) -> None:
     with running("echo", "127.0.0.1:0") as (process, address):
         client = connect(address, resume_timeout=DEADLINE)

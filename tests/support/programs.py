@@ -56,6 +56,12 @@ def _send_and_exit(address: str, count: str) -> None:
     print("sent", flush=True)
 
 
+def _send_large_and_exit(address: str, size: str) -> None:
+    """Send one message that is longer than the credit, and end without closing anything."""
+    tcpconn.connect(address, "hasty").send(bytes(int(size)))
+    print("sent", flush=True)
+
+
 def _send_and_die(address: str, count: str) -> None:
     """Send numbered messages, flush them and wait to be killed."""
     connection = tcpconn.connect(address, "doomed")
@@ -72,6 +78,8 @@ if __name__ == "__main__":
         _echo(*sys.argv[2:])
     elif program == "silent":
         _silent(*sys.argv[2:])
+    elif program == "send-large-and-exit":
+        _send_large_and_exit(*sys.argv[2:])
     elif program == "send-and-exit":
         _send_and_exit(*sys.argv[2:])
     else:

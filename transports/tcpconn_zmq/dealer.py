@@ -19,8 +19,8 @@ from tcpconn.address import Address
 from tcpconn.transport import Buffer, Link, LinkOptions, Sink
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import to_dial
-from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, LONGEST_SLEEP, MORE, Lost, OwnedSocket
-from tcpconn_zmq.parts import LARGE, Message, pack
+from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, LONGEST_SLEEP, Lost, OwnedSocket
+from tcpconn_zmq.parts import Message, pack
 
 __all__ = ["DealerLink", "dial"]
 
@@ -154,9 +154,7 @@ class DealerLink(OwnedSocket):
                     self._send(b"", zmq.NOBLOCK)
                 self._finish(0 if lost else LINGER)
                 return
-            last = len(message) - 1
-            for index, part in enumerate(message):
-                self._send(part, MORE if index < last else zmq.NOBLOCK, len(part) < LARGE)
+            self._send_parts(message)
         except zmq.ZMQError as error:  # the context was terminated from outside, for one
             self._loss = self._loss or OSError(error.errno or 0, f"the link to {self._address} broke: {error}")
             self._monitor_ready = True

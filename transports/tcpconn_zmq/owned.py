@@ -24,7 +24,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -35,7 +35,7 @@ from zmq.backend import Socket as BackendSocket
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import is_v6
-from tcpconn_zmq.parts import MAX_PART
+from tcpconn_zmq.parts import LARGE, MAX_PART
 from tcpconn_zmq.waiting import Signal, Waiter
 
 __all__ = [
@@ -213,6 +213,24 @@ class OwnedSocket(ABC):
         if not self._finished:
             self._check()
         return bool(self._inbox) or self._monitor_ready or not self._armed
+
+    def _send_parts(self, message: Sequence[bytes | memoryview]) -> None:
+        """Send the parts of a message, or its rest, large ones by reference.
+
+        Raises:
+            zmq.ZMQError: the peer is gone, or the context.
+        """
+        last = len(message) - 1
+        for index, part in enumerate(message):
+            flags = MORE if index < last else zmq.NOBLOCK
+            copy = len(part) < LARGE
+            try:
+                self._send(part, flags, copy)
+            except RuntimeError:
+                if copy:
+                    raise
+                # The interpreter is exiting, and pyzmq's thread that gives references back has gone before us.
+                self._send(part, flags, True)
 
     def _leave(self) -> None:
         """Keep the promise of `fileno` before the lock is released."""

@@ -25,7 +25,7 @@ from tcpconn_zmq.accepted import RouterLink
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import bound_address, inode_of, remove_file, to_bind
 from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, MORE, Lost, OwnedSocket
-from tcpconn_zmq.parts import LARGE, Message
+from tcpconn_zmq.parts import Message
 from tcpconn_zmq.peers import Alarm, Peer
 from tcpconn_zmq.waiting import Signal
 
@@ -111,9 +111,7 @@ class RouterChannel(OwnedSocket):
             return
         try:
             self._send(link.identity, MORE)
-            last = len(message) - 1
-            for index, part in enumerate(message):
-                self._send(part, MORE if index < last else zmq.NOBLOCK, len(part) < LARGE)
+            self._send_parts(message)
         except zmq.ZMQError:  # EHOSTUNREACH: the connection is gone; its end will be, or was, told by the monitor
             link.broken = True
 
