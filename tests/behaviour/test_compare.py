@@ -248,7 +248,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_only_the_tables(envi
             shown += data
     os.close(ours)
     tables, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0
+    assert process.returncode == 0, tables
     # Two workloads in each of three rounds.
     assert b"measuring tcp" in shown
     assert b"6/6" in shown
