@@ -28,12 +28,12 @@ from tcpconn.tracing import FrameLog, frame_log
 from tcpconn.transport import Link
 from tcpconn.waiting import Seat, Waiter
 
-__all__ = ["Carrier"]
+__all__ = ["LAST_WORDS", "Carrier"]
 
 log = logging.getLogger("tcpconn")
 
-_LAST_WORDS = 1.0
-"""Seconds that a link that cannot be written any more is read for what the peer has said before it went."""
+LAST_WORDS = 1.0
+"""Seconds for what is said last: for what a peer said before its link broke to be read, for a goodbye to be written."""
 
 
 class Carrier:
@@ -369,7 +369,7 @@ class Carrier:
                 if self.link is link:
                     self.link_lost(error)
 
-        self.caretaker.call_at(time.monotonic() + _LAST_WORDS, unread)
+        self.caretaker.call_at(time.monotonic() + LAST_WORDS, unread)
         if self.seat is not None and not self.seat.shared:
             self.caretaker.attend(self.seat)
 

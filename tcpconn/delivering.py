@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from tcpconn.carrier import Carrier
+from tcpconn.carrier import LAST_WORDS, Carrier
 from tcpconn.errors import ConnectionLost
 from tcpconn.frames import Code
 from tcpconn.leading import wait
@@ -68,5 +68,9 @@ def finish(carrier: Carrier, timeout: float | None, text: str, code: Code = Code
             return
         lost = session.undelivered().total()
         carrier.goodbye(code, text)
+        # A thread that is writing at this moment says it; a process that exits meanwhile would be gone without a word.
+        latest = time.monotonic() + LAST_WORDS
+        if not wait(carrier, carrier.waiters, lambda: session.ended is not None, latest):
+            carrier.end(text, in_order=True)
     if lost:
         log.warning("%d messages to %s were not acknowledged in time: %s", lost, carrier.address, text)

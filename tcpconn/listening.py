@@ -330,6 +330,8 @@ def listen(address: str | Address, *, config: Config | None = None, **overrides:
 def wrap(accepted: socket.socket, *, config: Config | None = None, **overrides: Any) -> Listener:
     """Return a listener over a connected stream socket that was accepted elsewhere; it owns the socket from now on.
 
+    The object that was given is spent, as after its `detach`; closing it does nothing.
+
     Raises:
         ConfigError: a setting makes no sense, or the backend does not work on a socket of its user's.
     """

@@ -211,7 +211,7 @@ class Transport(Protocol):
         ...
 
     def adopt(self, accepted: socket.socket, options: LinkOptions) -> Link:
-        """Make a link of a connected stream socket that somebody else accepted.
+        """Make a link of a connected stream socket that somebody else accepted, and own it: the object given is spent.
 
         Raises:
             NotImplementedError: this backend cannot; the text says so.

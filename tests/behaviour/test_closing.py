@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event, Thread
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Listen, Pair
 from eventually import eventually
+from stranger import Stranger, hello
+from tcpconn.frames import Code, FrameType, decode_reason, ping
 
 
 def test_what_was_sent_before_the_close_arrives_then_the_peer_learns_of_it(pair: Pair) -> None:
@@ -230,3 +234,30 @@ def test_what_waits_for_credit_when_the_peer_closes_is_counted_as_undelivered(pa
     assert lost.value.undelivered == 1
     with pytest.raises(tcpconn.ConnectionLost):
         client.close()
+
+
+def test_who_writes_on_after_the_goodbye_still_hears_it(backend: str, listen: Listen) -> None:
+    """A socket that is closed answers what comes later by a reset, and a reset destroys what its peer has not read yet."""
+    listener = listen()
+    with Stranger(backend, listener.address) as stranger:
+        stranger.say(hello().encode().encode())
+        assert eventually(lambda: listener.sessions == 1)
+        listener.close()
+        with suppress(OSError):
+            for number in range(3):
+                stranger.say(ping(number).encode())
+        *_, last = stranger.hear_out()
+    assert last.type == FrameType.GOAWAY
+    assert decode_reason(last.body)[0] == Code.CLOSED
+
+
+def test_a_peer_that_never_leaves_does_not_keep_the_link_of_a_closed_session(
+    backend: str, listen: Listen, descriptors: Callable[[], int]
+) -> None:
+    listener = listen()
+    with Stranger(backend, listener.address) as stranger:
+        joined = descriptors()
+        stranger.say(hello().encode().encode())
+        assert eventually(lambda: listener.sessions == 1)
+        listener.close()
+        assert eventually(lambda: descriptors() < joined)

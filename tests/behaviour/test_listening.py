@@ -19,8 +19,8 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Echo, Listen
 from eventually import eventually
-from stranger import Stranger
-from tcpconn.frames import Frame, FrameType, Hello
+from stranger import Stranger, hello
+from tcpconn.frames import Frame, FrameType
 
 
 def has_ipv6() -> bool:
@@ -119,10 +119,6 @@ def test_connections_beyond_max_streams_are_refused(listen: Listen, connect: Con
 def test_accept_times_out(listen: Listen) -> None:
     with pytest.raises(tcpconn.TimedOut, match=r"nobody opened a connection .* within 0\.01 s"):
         listen().accept(0.01)
-
-
-def hello() -> Hello:
-    return Hello(session=bytes(range(16)))
 
 
 INTRUSIONS: dict[str, tuple[bytes, str]] = {

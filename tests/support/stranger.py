@@ -6,12 +6,17 @@ import time
 from types import TracebackType
 
 from tcpconn.address import Address
-from tcpconn.frames import Frame, decode_frames
+from tcpconn.frames import Frame, Hello, decode_frames
 from tcpconn.transport import LinkOptions, load_transport
 
-__all__ = ["Stranger"]
+__all__ = ["Stranger", "hello"]
 
 _DEADLINE = 20.0
+
+
+def hello() -> Hello:
+    """Return what a client of a new session says first."""
+    return Hello(session=bytes(range(16)))
 
 
 class Stranger:

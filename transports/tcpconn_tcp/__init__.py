@@ -35,7 +35,7 @@ class TcpTransport:
         return TcpListener(address, options)
 
     def adopt(self, accepted: socket.socket, options: LinkOptions) -> Link:
-        """Make a link of a connected stream socket.
+        """Make a link of a connected stream socket; the object that was given is spent, as after its `detach`.
 
         Raises:
             NotImplementedError: it is not a stream socket, or not connected.
@@ -47,4 +47,6 @@ class TcpTransport:
         except OSError as error:
             raise NotImplementedError(f"{accepted!r} is not connected") from error
         prepare(accepted, options)
-        return TcpLink(accepted, describe(accepted, name))
+        # Whoever gave it may close it when leaving a `with`, but the link may then still wait for its peer.
+        own = socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        return TcpLink(own, describe(own, name))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tcpconn.transport import Buffer, Link, Sink
+from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.waker import Waker
 
 __all__ = ["TcpLink"]
@@ -23,8 +24,9 @@ One `b"".join` of many small buffers costs less than the kernel's walk over as m
 _MOST_BUFFERS = 1024
 """Linux and macOS take no more in one `sendmsg` (IOV_MAX)."""
 
-_DISCARDED = 64 * 1024
-_DISCARDS = 16
+
+def _nothing() -> None:
+    pass
 
 
 class TcpLink:
@@ -37,7 +39,7 @@ class TcpLink:
 
     sink: Sink
 
-    def __init__(self, connected: socket.socket, peer: str, on_release: Callable[[], None] | None = None) -> None:
+    def __init__(self, connected: socket.socket, peer: str, on_release: Callable[[], None] = _nothing) -> None:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
@@ -214,17 +216,10 @@ class TcpLink:
             if self._reading or self._writing or self._released:
                 return
             self._released = True
-        # Unread data would turn the close into a reset, which destroys at the peer what it has not read yet.
-        with suppress(OSError):
-            for _ in range(_DISCARDS):
-                if not self._socket.recv(_DISCARDED):
-                    break
-        self._socket.close()
         for waker in (self._waker, self._writer_waker):
             if waker is not None:
                 waker.close()
-        if self._on_release is not None:
-            self._on_release()
+        close_when_the_peer_has(self._socket, self._on_release)
 
     def __repr__(self) -> str:
         return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 
 import pytest
 
@@ -63,6 +64,23 @@ class EndingContract(ContractCase):
             assert staying.link.channel.read(0) == 0
         assert staying.sink.losses == [None]
         assert not leaving.lost
+
+    @pytest.mark.parametrize("side", [0, 1], ids=["near", "far"])
+    def test_what_was_written_before_a_goodbye_is_read_though_the_other_end_wrote_on(self, ends: Ends, side: int) -> None:
+        pair = ends.join()
+        leaving, staying = pair[side], pair[1 - side]
+        data = bytes(range(256)) * 4096
+        sent = 0
+        while sent < 16 * len(data) and (taken := leaving.link.write([data])):
+            sent += taken
+            data = data[taken % 256 :] + data[: taken % 256]
+        leaving.link.close()
+        for _ in range(3):
+            with suppress(OSError):
+                staying.link.write([b"x" * 1000])
+        ends.drive(lambda: staying.lost)
+        assert len(staying.sink.data) == sent
+        assert staying.sink.data == (bytes(range(256)) * (sent // 256 + 1))[:sent]
 
     def test_both_may_say_goodbye_at_once(self, ends: Ends) -> None:
         near, far = ends.join()
