@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat, Waiter, current_waiter
 
 if TYPE_CHECKING:
@@ -174,8 +175,17 @@ class Caretaker:
             if self._watches.pop(descriptor, None) is not None:
                 self._selector.unregister(descriptor)
 
-    def want_write(self, carrier: Carrier, seat: Seat) -> None:
+    def dismiss(self, link: BareLink, seat: Seat | None) -> None:
+        """Stop attending to a link for good, and close it."""
+        if seat is not None and not seat.shared:
+            self.forget(seat)
+        link.close()
+
+    def want_write(self, carrier: Carrier) -> None:
         """Have a carrier go on writing as soon as its link takes more. Its lock is held."""
+        seat = carrier.seat
+        if seat is None:
+            return
 
         def writable() -> None:
             if not carrier.writable():

@@ -1,8 +1,8 @@
-"""The blocking driver's heart: moves the bytes of one session between its link and the threads that use it.
+"""The heart of both drivers: moves the bytes of one session between its link and those who use it.
 
-A carrier has a session (the protocol), a lifecycle (what to do when) and, most of the time, a link. Every thread that sends
-writes by itself, every thread that receives reads by itself; the caretaker stands in when no thread is there. It decides
-nothing about the protocol.
+A carrier has a session (the protocol), a lifecycle (what to do when) and, most of the time, a link. In the blocking driver
+every thread that sends writes by itself, every thread that receives reads by itself, and the caretaker stands in when no
+thread is there; in the asyncio driver the event loop does it all. The carrier decides nothing about the protocol.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tcpconn.caretaker import Caretaker
 from tcpconn.config import Config
 from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code
+from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.notices import Notices
 from tcpconn.payloads import rest_of
 from tcpconn.polling import BusyPoll
 from tcpconn.session import Session
 from tcpconn.sink import LinkSink
+from tcpconn.steps import Wakeable
 from tcpconn.stream import Stream
 from tcpconn.tracing import FrameLog, frame_log
-from tcpconn.transport import Link
-from tcpconn.waiting import Seat, Waiter
+from tcpconn.transport import BareLink
+from tcpconn.waiting import Seat
 
 __all__ = ["LAST_WORDS", "Carrier"]
 
@@ -46,7 +47,7 @@ class Carrier:
         config: the settings of the session.
         address: the peer's address as text, for people.
         dials: whether this end makes the links.
-        caretaker: the thread that stands in.
+        keeper: who calls back when it is time, and reads when nobody else does.
         on_open: called, with the lock held, with each stream that the peer has opened.
         on_end: called, without the lock, once the session is over.
 
@@ -63,16 +64,16 @@ class Carrier:
         address: str,
         *,
         dials: bool,
-        caretaker: Caretaker,
+        keeper: Keeper,
         on_open: Callable[[Carrier, Stream], None] | None = None,
         on_end: Callable[[Carrier], None] | None = None,
     ) -> None:
         self.config = config
         self.address = address
-        self.caretaker = caretaker
+        self.keeper = keeper
         self.lock = threading.Lock()
         self.session: Session | None = None
-        self.link: Link | None = None
+        self.link: BareLink | None = None
         self.seat: Seat | None = None
         self.sink: LinkSink | None = None
         self.failure: Callable[[], TcpconnError] | None = None
@@ -80,7 +81,7 @@ class Carrier:
         self.last_write = 0.0
         self.reconnects = 0
         self.dial: Callable[[Carrier], None] | None = None
-        self.waiters: list[Waiter] = []
+        self.waiters: list[Wakeable] = []
         self.poll = BusyPoll(config.busy_poll)
         self.ack_listed = False
         self.flush_listed = False
@@ -90,14 +91,14 @@ class Carrier:
         self._writing = False
         self._parting: Callable[[], None] | None = None
         self._leftover: list[bytes | memoryview] | None = None
-        self._mute: Link | None = None
+        self._mute: BareLink | None = None
         self._log: FrameLog | None = None
         self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
-        caretaker.add(self)
+        keeper.add(self)
 
     # -- links
 
-    def link_up(self, link: Link, seat: Seat, session: Session, received: int, rest: bytes) -> None:
+    def link_up(self, link: BareLink, seat: Seat | None, session: Session, received: int, rest: bytes) -> None:
         """Go on over a link whose HELLOs have been exchanged; `rest` is what came after the peer's. The lock is held.
 
         Raises:
@@ -127,8 +128,8 @@ class Carrier:
         self.after_read()
         self.pump()
         self.wake_all()
-        if not seat.shared:
-            self.caretaker.attend(seat)
+        if seat is not None and not seat.shared:
+            self.keeper.attend(seat)
         self.reschedule()
 
     def link_lost(self, reason: Exception | None) -> None:
@@ -154,9 +155,7 @@ class Carrier:
         self.link = self.seat = self.sink = None
         self._leftover = None
         if link is not None:
-            if seat is not None and not seat.shared:
-                self.caretaker.forget(seat)
-            link.close()
+            self.keeper.dismiss(link, seat)
 
     def violated(self, error: ProtocolError) -> None:
         """Say goodbye to a peer that broke the rules, and end the session. The lock is held."""
@@ -175,7 +174,7 @@ class Carrier:
         self._drop_link()
         self.lifecycle.close(time.monotonic())
         self.wake_all()
-        self.caretaker.tell(self)
+        self.keeper.tell(self)
 
     def goodbye(self, code: Code, text: str) -> None:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""
@@ -211,7 +210,7 @@ class Carrier:
             self.session.end(text)
 
     def tell(self) -> None:
-        """Tell the users of changes of state, and the owner of the end. Without the lock; the caretaker calls it."""
+        """Tell the users of changes of state, and the owner of the end. Without the lock; the keeper calls it."""
         with self.lock:
             calls = self._notices.due(ended=self.lifecycle.state is State.CLOSED)
         for call in calls:
@@ -222,21 +221,21 @@ class Carrier:
 
     def _state_changed(self, state: State) -> None:
         self._notices.changed(state)
-        self.caretaker.tell(self)
+        self.keeper.tell(self)
 
     def on_state_change(self, callback: Callable[[State], None]) -> None:
-        """Call `callback` with each new state, from the caretaker's thread."""
+        """Call `callback` with each new state, from wherever the keeper works."""
         with self.lock:
             self._notices.callbacks.append(callback)
 
     # -- time
 
     def reschedule(self) -> None:
-        """Have the caretaker call `tick` when the lifecycle's next deadline comes."""
-        self.caretaker.schedule(self, self.lifecycle.deadline)
+        """Have the keeper call `tick` when the lifecycle's next deadline comes."""
+        self.keeper.schedule(self, self.lifecycle.deadline)
 
     def tick(self) -> list[Action]:
-        """Do what is due, and return what only the owner can do (CLOSE_IDLE). The caretaker calls it, without the lock."""
+        """Do what is due, and return what only the owner can do (CLOSE_IDLE). The keeper calls it, without the lock."""
         dial = False
         left: list[Action] = []
         with self.lock:
@@ -293,7 +292,7 @@ class Carrier:
             self.pump()
         if not self.ack_listed and session.owes_ack:
             self.ack_listed = True
-            self.caretaker.owe_ack(self)
+            self.keeper.owe_ack(self)
 
     def _peer_is_going(self) -> None:
         assert self.session is not None
@@ -345,8 +344,7 @@ class Carrier:
                 was_blocked = self.blocked
                 self._leftover = rest_of(buffers, taken)
                 if self._leftover is not None:
-                    if self.seat is not None:
-                        self.caretaker.want_write(self, self.seat)
+                    self.keeper.want_write(self)
                     return
                 if was_blocked:
                     self._wake(self.waiters)
@@ -359,7 +357,7 @@ class Carrier:
                 end, self._parting = self._parting, None
                 end()
 
-    def _cannot_write(self, link: Link, error: OSError) -> None:
+    def _cannot_write(self, link: BareLink, error: OSError) -> None:
         """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
         self._mute = link
         self._leftover = None
@@ -369,9 +367,9 @@ class Carrier:
                 if self.link is link:
                     self.link_lost(error)
 
-        self.caretaker.call_at(time.monotonic() + LAST_WORDS, unread)
+        self.keeper.call_at(time.monotonic() + LAST_WORDS, unread)
         if self.seat is not None and not self.seat.shared:
-            self.caretaker.attend(self.seat)
+            self.keeper.attend(self.seat)
 
     @property
     def blocked(self) -> bool:
@@ -379,7 +377,7 @@ class Carrier:
         return self._leftover is not None
 
     def writable(self) -> bool:
-        """Try again to write; return whether there is still something left. The caretaker calls it, without the lock."""
+        """Try again to write; return whether there is still something left. The keeper calls it, without the lock."""
         with self.lock:
             self.pump()
             return self.blocked
@@ -399,7 +397,7 @@ class Carrier:
         woken.clear()
 
     @staticmethod
-    def _wake(waiters: list[Waiter]) -> None:
+    def _wake(waiters: list[Wakeable]) -> None:
         for waiter in waiters:
             waiter.wake()
 

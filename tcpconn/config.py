@@ -157,6 +157,17 @@ class Config:
         return config
 
     @classmethod
+    def resolve(cls, config: Config | None, overrides: dict[str, Any]) -> Config:
+        """Return `config` with some settings changed, or what `load` finds where it is None.
+
+        Raises:
+            ConfigError: as `load` and `replace` do.
+        """
+        if config is None:
+            return cls.load(**overrides)
+        return config.replace(**overrides) if overrides else config
+
+    @classmethod
     def sources(cls, **overrides: Any) -> dict[str, str]:
         """Return for each setting where `load` with the same keywords takes it from, in words for people.
 

@@ -8,8 +8,8 @@ import time
 from tcpconn.carrier import LAST_WORDS, Carrier
 from tcpconn.errors import ConnectionLost
 from tcpconn.frames import Code
-from tcpconn.leading import wait
 from tcpconn.lifecycle import State
+from tcpconn.steps import Steps, Wait
 from tcpconn.stream import Stream
 
 __all__ = ["finish", "flush"]
@@ -17,8 +17,8 @@ __all__ = ["finish", "flush"]
 log = logging.getLogger("tcpconn")
 
 
-def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
-    """Wait until the peer has acknowledged all that was accepted on a stream. The lock is held, and released while waiting.
+def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> Steps[bool]:
+    """Wait until the peer has acknowledged all that was accepted on a stream. The lock is held.
 
     Returns:
         Whether it has; False when the deadline, by `time.monotonic()`, has passed.
@@ -34,7 +34,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
         return session.ended is not None or session.flush_target(stream) is not None
 
     # Among those whom every acknowledgement wakes: what waits for room is framed without a word to the stream's waiters.
-    if not framed() and not wait(carrier, carrier.waiters, framed, deadline):
+    if not framed() and not (yield Wait(carrier, carrier.waiters, framed, deadline)):
         return False
     target = session.flush_target(stream)
     if target is not None and session.acknowledged < target and session.ended is None:
@@ -43,7 +43,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
         def acknowledged() -> bool:
             return session.acknowledged >= target or session.ended is not None
 
-        if not wait(carrier, carrier.waiters, acknowledged, deadline):
+        if not (yield Wait(carrier, carrier.waiters, acknowledged, deadline)):
             return False
     lost = session.lost_to(stream)
     if lost:
@@ -52,7 +52,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> bool:
     return True
 
 
-def finish(carrier: Carrier, timeout: float | None, text: str, code: Code = Code.CLOSED) -> None:
+def finish(carrier: Carrier, timeout: float | None, text: str, code: Code = Code.CLOSED) -> Steps[None]:
     """Wait up to `timeout` seconds for the peer to acknowledge everything, then close in good order. Without the lock.
 
     What it has not acknowledged by then is told to whoever uses the connections, and to the log, as nobody may.
@@ -62,7 +62,7 @@ def finish(carrier: Carrier, timeout: float | None, text: str, code: Code = Code
         session = carrier.session
         if session is not None and session.ended is None:
             session.ping()
-            wait(carrier, carrier.waiters, lambda: session.settled or session.ended is not None, deadline)
+            yield Wait(carrier, carrier.waiters, lambda: session.settled or session.ended is not None, deadline)
         if session is None or carrier.lifecycle.state is State.CLOSED:
             carrier.end(text)
             return
@@ -70,7 +70,7 @@ def finish(carrier: Carrier, timeout: float | None, text: str, code: Code = Code
         carrier.goodbye(code, text)
         # A thread that is writing at this moment says it; a process that exits meanwhile would be gone without a word.
         latest = time.monotonic() + LAST_WORDS
-        if not wait(carrier, carrier.waiters, lambda: session.ended is not None, latest):
+        if session.ended is None and not (yield Wait(carrier, carrier.waiters, lambda: session.ended is not None, latest)):
             carrier.end(text, in_order=True)
     if lost:
         log.warning("%d messages to %s were not acknowledged in time: %s", lost, carrier.address, text)

@@ -1,4 +1,4 @@
-"""Making links: one attempt of a dialling carrier, in a short-lived thread of its own.
+"""Making links, in the blocking driver: one attempt of a dialling carrier, in a short-lived thread of its own.
 
 Name resolution and connecting may block, so neither a user's thread nor the caretaker does them. When to try is the
 lifecycle's decision.
@@ -6,25 +6,19 @@ lifecycle's decision.
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 import time
+from collections.abc import Callable
 
 from tcpconn.address import Address
+from tcpconn.attempt import Attempt
 from tcpconn.carrier import Carrier
-from tcpconn.errors import AuthenticationError, HandshakeError, ProtocolError, TcpconnError
-from tcpconn.frames import Code
-from tcpconn.greeting import Greeting, write_frame
-from tcpconn.handshake import check_answer, client_hello
-from tcpconn.lifecycle import State
-from tcpconn.session import Session
+from tcpconn.errors import TcpconnError
+from tcpconn.greeting import Greeting
 from tcpconn.transport import Link, Transport
 from tcpconn.waiting import Seat
 
 __all__ = ["Dialer"]
-
-log = logging.getLogger("tcpconn")
 
 
 class Dialer:
@@ -33,76 +27,56 @@ class Dialer:
     Args:
         transport: the backend.
         address: where to.
+        abandoned: for the links' seats.
     """
 
-    def __init__(self, transport: Transport, address: Address) -> None:
+    def __init__(self, transport: Transport, address: Address, abandoned: Callable[[Seat], None]) -> None:
         self._transport = transport
         self._address = address
+        self._abandoned = abandoned
 
     def __call__(self, carrier: Carrier) -> None:
         """Begin an attempt; its outcome goes to the carrier."""
         threading.Thread(target=self._dial, args=(carrier,), name=f"tcpconn-dial-{self._address}", daemon=True).start()
 
     def _dial(self, carrier: Carrier) -> None:
-        link: Link | None = None
-        greeting: Greeting | None = None
+        attempt = Attempt(carrier, self._address)
         try:
-            link = self._transport.connect(self._address, carrier.config.link_options(), self._patience(carrier))
-            greeting = Greeting(link)
-            greeting.begin()
-            self._greet(carrier, greeting)
+            link = self._transport.connect(self._address, carrier.config.link_options(), attempt.patience)
+            words = attempt.greet(Greeting(link))
+            _write(link, words, time.monotonic() + attempt.write_limit)
+            if not _hear_out(attempt, link, carrier.config.handshake_timeout):
+                raise attempt.silence()
+            attempt.take_up(link, Seat(link.channel, self._abandoned))
         except (OSError, TcpconnError) as error:
-            if link is not None:
-                link.close()
-            log.info("no link to %s: %s", self._address, error)
-            with carrier.lock:
-                if carrier.lifecycle.state is not State.CLOSED:
-                    foreign = greeting is not None and greeting.foreign and carrier.session is None
-                    carrier.lifecycle.dial_failed(time.monotonic(), error, final=_is_final(error, foreign=foreign))
-                    carrier.reschedule()
+            attempt.failed(error)
         except BaseException as error:
-            with carrier.lock:
-                carrier.end(f"dialling failed by a fault of the backend: {error!r}")
+            attempt.broken(error)
             raise
 
-    @staticmethod
-    def _patience(carrier: Carrier) -> float | None:
-        config = carrier.config
-        return config.connect_timeout if carrier.session is None else config.resume_timeout
 
-    def _greet(self, carrier: Carrier, greeting: Greeting) -> None:
-        config = carrier.config
-        link = greeting.link
-        session = carrier.session
-        ours = client_hello(config, os.urandom(16)) if session is None else session.hello(resume=True)
-        limit = config.handshake_timeout
-        write_frame(link, ours.encode(), time.monotonic() + (60.0 if limit is None else limit))
-        theirs = greeting.wait(limit)
-        check_answer(ours, theirs)
-        with carrier.lock:
-            if carrier.lifecycle.state in (State.CLOSED, State.CONNECTED):
-                link.close()
-                return
-            if session is None:
-                session = Session(
-                    client=True,
-                    accepts=False,
-                    ours=ours,
-                    theirs=theirs,
-                    chunk_size=config.chunk_size,
-                    peer=str(self._address),
-                )
-            seat = Seat(link.channel, carrier.caretaker.abandoned)
-            carrier.link_up(link, seat, session, theirs.received, greeting.rest)
+def _hear_out(attempt: Attempt, link: Link, timeout: float | None) -> bool:
+    """Read until it is decided whether there is a HELLO; return False if that took too long."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    greeting, channel = attempt.greeting, link.channel
+    assert greeting is not None
+    while not greeting.done:
+        rest = None if deadline is None else deadline - time.monotonic()
+        if rest is not None and rest <= 0:
+            return False
+        channel.read(rest)
+    return True
 
 
-def _is_final(error: Exception, *, foreign: bool) -> bool:
-    """Whether trying again would end the same way.
+def _write(link: Link, data: bytes, deadline: float) -> None:
+    """Write, waiting for the link if need be until `deadline` by `time.monotonic()`.
 
-    What speaks another protocol (`foreign`) will go on doing so, but where a session stood it may only be passing by.
+    Raises:
+        OSError: the link is broken, or did not take it in time.
     """
-    if isinstance(error, AuthenticationError | ProtocolError):
-        return True
-    if not isinstance(error, HandshakeError):
-        return False
-    return foreign if error.code is None else error.code in (Code.UNKNOWN_SESSION, Code.HANDSHAKE_FAILED)
+    while data:
+        data = data[link.write([data]) :]
+        # It also returns early, for nothing, when somebody wakes the link's channel.
+        while data and not link.wait(max(deadline - time.monotonic(), 0), read=False, write=True)[1]:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{link.peer} takes no data")

@@ -1,19 +1,18 @@
-"""The blocking driver's part of the handshake: a sink that collects the first frame of a link.
+"""The drivers' part of the handshake: a sink that collects the first frame of a link.
 
-The dialling end waits on it in its own thread; the listening end has it called by whoever reads, many at a time.
+The dialling end waits for it; the listening end has it called by whoever reads, many at a time.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from tcpconn.errors import HandshakeError, TcpconnError, TimedOut
-from tcpconn.frames import Frame, Hello
+from tcpconn.errors import HandshakeError, TcpconnError
+from tcpconn.frames import Hello
 from tcpconn.handshake import HelloReader
-from tcpconn.transport import Link
+from tcpconn.transport import BareLink
 
-__all__ = ["Greeting", "write_frame"]
+__all__ = ["Greeting"]
 
 _READ_SIZE = 4096
 
@@ -34,7 +33,7 @@ class Greeting:
 
     def __init__(
         self,
-        link: Link,
+        link: BareLink,
         on_hello: Callable[[Greeting], None] | None = None,
         on_failure: Callable[[Greeting], None] | None = None,
     ) -> None:
@@ -97,37 +96,3 @@ class Greeting:
         self.failure = error
         if self._on_failure is not None:
             self._on_failure(self)
-
-    def wait(self, timeout: float | None) -> Hello:
-        """Read until the HELLO is there, in the calling thread.
-
-        Raises:
-            HandshakeError: the peer sent something else, or closed the link.
-            TimedOut: it said nothing in time.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        channel = self.link.channel
-        while self.hello is None:
-            if self.failure is not None:
-                raise self.failure
-            rest = None if deadline is None else deadline - time.monotonic()
-            if rest is not None and rest <= 0:
-                raise TimedOut(f"{self.link.peer} accepted the link but sent no HELLO within handshake_timeout={timeout} s")
-            channel.read(rest)
-        return self.hello
-
-
-def write_frame(link: Link, frame: Frame, deadline: float) -> None:
-    """Write one frame, waiting for the link if need be until `deadline` by `time.monotonic()`.
-
-    Raises:
-        OSError: the link is broken, or did not take the frame in time.
-    """
-    data = frame.encode()
-    while data:
-        taken = link.write([data])
-        data = data[taken:]
-        # It also returns early, for nothing, when somebody wakes the link's channel.
-        while data and not link.wait(max(deadline - time.monotonic(), 0), read=False, write=True)[1]:
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"{link.peer} takes no data")

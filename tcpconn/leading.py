@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from tcpconn.steps import Steps, Wakeable
 from tcpconn.transport import Link
-from tcpconn.waiting import Seat, Waiter, current_waiter
+from tcpconn.waiting import Seat, current_waiter
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
 
-__all__ = ["wait"]
+__all__ = ["carry_out", "wait"]
 
+T = TypeVar("T")
 
 _LONGEST = 1e6
 """Seconds of one sleep; a longer one is more than `poll` can count, and is just begun again."""
 
 
-def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], deadline: float | None) -> bool:
+def carry_out(steps: Steps[T]) -> T:
+    """Carry out an operation, waiting in the calling thread wherever it waits.
+
+    Raises:
+        BaseException: whatever the operation raises, or interrupts the waiting.
+    """
+    try:
+        request = next(steps)
+        while True:
+            try:
+                ready = wait(*request)
+            except BaseException as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(ready)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None) -> bool:
     """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
 
     However soon the deadline is, the link is read once: what has arrived in the kernel has arrived.
@@ -60,7 +82,7 @@ def wait(carrier: Carrier, waiters: list[Waiter], ready: Callable[[], bool], dea
                     waiter.sleep(timeout)
                 elif seat.take(waiter):
                     try:
-                        _lead(carrier, seat, link, ready, deadline)
+                        _lead(carrier, seat, cast("Link", link), ready, deadline)
                     finally:
                         seat.leave(waiter)
                 else:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -19,13 +18,10 @@ from tcpconn.blocking import Connection
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
 from tcpconn.delivering import finish
-from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, ProtocolError, TimedOut
-from tcpconn.frames import Code, goaway
-from tcpconn.greeting import Greeting
-from tcpconn.handshake import server_hello
-from tcpconn.lifecycle import State
+from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, TimedOut
+from tcpconn.leading import carry_out
 from tcpconn.process import caretaker
-from tcpconn.session import Session
+from tcpconn.reception import Reception
 from tcpconn.stream import Stream
 from tcpconn.transport import Link, LinkListener, load_transport
 from tcpconn.waiting import Seat
@@ -44,21 +40,18 @@ class Listener:
 
     Sessions whose link is lost are kept for `resume_timeout`, so that their peers can come back.
 
-    `_lock` guards the tables of sessions and of links that have not said HELLO yet; no other lock is taken under it.
     `_arrived` guards the queue of connections that are not accepted yet and `_closed`; a carrier's lock may be held around it.
     """
 
     def __init__(self, config: Config, listener: LinkListener | None) -> None:
         self.config = config
         self._listener = listener
-        self._lock = threading.Lock()
-        self._sessions: dict[bytes, Carrier] = {}
         self._queue: deque[Connection] = deque()
         self._arrived = threading.Condition()
         self._closed = False
         self._keeper = caretaker()
         self._seat: Seat | None = None
-        self._greetings: dict[Greeting, Seat] = {}
+        self._reception = Reception(config, self._keeper, self._admit, self._empty)
         self._pid = os.getpid()
         if listener is not None:
             channel = listener.channel
@@ -104,16 +97,16 @@ class Listener:
                 return
             yield connection
 
-    def _opened(self, carrier: Carrier, stream: Stream) -> None:
-        """Queue a stream that a peer has opened. The carrier's lock is held."""
+    def _admit(self, carrier: Carrier, stream: Stream) -> str | None:
+        """Queue a stream that a peer has opened, or say why not. The carrier's lock is held."""
         with self._arrived:
-            if not self._closed and len(self._queue) < self.config.backlog:
-                self._queue.append(Connection(carrier, stream))
-                self._arrived.notify()
-                return
-        assert carrier.session is not None
-        text = "the listener is closed" if self._closed else f"{self.config.backlog} connections wait to be accepted (backlog)"
-        carrier.session.mux.reset(stream, Code.REFUSED, text)
+            if self._closed:
+                return "the listener is closed"
+            if len(self._queue) >= self.config.backlog:
+                return f"{self.config.backlog} connections wait to be accepted (backlog)"
+            self._queue.append(Connection(carrier, stream))
+            self._arrived.notify()
+            return None
 
     # -- links
 
@@ -134,122 +127,17 @@ class Listener:
                 return
             self.greet(link)
 
+    def greet(self, link: Link) -> None:
+        """Take a link in."""
+        self._reception.greet(link, self._seat or Seat(link.channel, self._keeper.abandoned))
+
     def _resume_accepting(self) -> None:
         if self._listener is not None and not self._closed:
             self._keeper.watch(self._listener.fileno(), self._accept_links)
 
-    def greet(self, link: Link) -> None:
-        """Wait, in the background, for the HELLO of a link."""
-        seat = self._seat if self._seat is not None else Seat(link.channel, self._keeper.abandoned)
-
-        def refused(greeting: Greeting) -> None:
-            if self._take(greeting):
-                self._refuse(greeting, seat, str(greeting.failure))
-
-        def came(greeting: Greeting) -> None:
-            if self._take(greeting):
-                self._hello(greeting, seat)
-
-        greeting = Greeting(link, came, refused)
-        with self._lock:
-            self._greetings[greeting] = seat
-        greeting.begin()
-        if not seat.shared:
-            self._keeper.attend(seat)
-        limit = self.config.handshake_timeout
-        if limit is not None:
-
-            def too_late() -> None:
-                if self._take(greeting):
-                    self._refuse(greeting, seat, f"it sent no HELLO within handshake_timeout={limit} s")
-
-            self._keeper.call_at(time.monotonic() + limit, too_late)
-
-    def _take(self, greeting: Greeting) -> bool:
-        """Whether nobody else has decided on this link; the caller does now. Reader, time limit and `close` may meet here."""
-        with self._lock:
-            return self._greetings.pop(greeting, None) is not None
-
-    def _refuse(self, greeting: Greeting, seat: Seat, text: str) -> None:
-        log.warning("link from %s refused: %s", greeting.link.peer, text)
-        self._turn_away(greeting.link, seat, Code.HANDSHAKE_FAILED, text)
-
-    def _turn_away(self, link: Link, seat: Seat, code: Code, text: str) -> None:
-        try:
-            link.write([goaway(code, text).encode()])
-        except OSError as error:
-            log.debug("%s did not hear why it was refused: %s", link.peer, error)
-        if not seat.shared:
-            self._keeper.forget(seat)
-        link.close()
-        self._end_if_wrapped()
-
-    def _hello(self, greeting: Greeting, seat: Seat) -> None:
-        """Begin a session or resume one. Called by whoever reads the link."""
-        link, theirs = greeting.link, greeting.hello
-        assert theirs is not None
-        code, refusal, carrier = Code.UNKNOWN_SESSION, "", None
-        with self._lock:
-            known = self._sessions.get(theirs.session)
-            if self._closed and not (theirs.resume and known):
-                code, refusal = Code.SHUTTING_DOWN, "the listener is closed"
-            elif theirs.resume and known is None:
-                refusal = "this session is not known here any more, or never was: the listener may have been restarted"
-            elif known is not None and not theirs.resume:
-                code, refusal = Code.HANDSHAKE_FAILED, "a session of this number exists already"
-            else:
-                carrier = known or self._begin(theirs.session, link)
-        if carrier is None:
-            log.info("link from %s refused: %s", link.peer, refusal)
-            self._turn_away(link, seat, code, refusal)
-            return
-        with carrier.lock:
-            session = carrier.session or Session(
-                client=False,
-                accepts=True,
-                ours=server_hello(self.config, theirs.session),
-                theirs=theirs,
-                chunk_size=self.config.chunk_size,
-                peer=link.peer,
-            )
-            if carrier.lifecycle.state is State.CLOSED:
-                self._turn_away(link, seat, Code.UNKNOWN_SESSION, f"this session has ended: {session.ended}")
-                return
-            answer = session.hello(resume=theirs.resume).encode().encode()
-            try:
-                if link.write([answer]) < len(answer):
-                    raise OSError(errno.ENOBUFS, "the link takes too little at once even for a HELLO")
-                carrier.link_up(link, seat, session, theirs.received, greeting.rest)
-            except (OSError, ProtocolError) as error:
-                log.warning("link from %s failed in the handshake: %s", link.peer, error)
-                self._turn_away(link, seat, Code.PROTOCOL_ERROR, str(error))
-                if carrier.session is None:
-                    carrier.end(f"the handshake failed: {error}")
-
-    def _begin(self, session: bytes, link: Link) -> Carrier:
-        """Make the carrier of a new session. The table's lock is held."""
-        carrier = Carrier(
-            self.config,
-            link.peer,
-            dials=False,
-            caretaker=self._keeper,
-            on_open=self._opened,
-            on_end=partial(self._forget, session),
-        )
-        self._sessions[session] = carrier
-        return carrier
-
-    def _forget(self, session: bytes, carrier: Carrier) -> None:
-        with self._lock:
-            if self._sessions.get(session) is carrier:
-                del self._sessions[session]
-        self._end_if_wrapped()
-
-    def _end_if_wrapped(self) -> None:
-        """End the iteration over the connections of a wrapped socket once there can be no more of them."""
-        with self._lock:
-            over = self._listener is None and not self._sessions and not self._greetings
-        if over:
+    def _empty(self) -> None:
+        """End the iteration over the connections of a wrapped socket: there can be no more of them."""
+        if self._listener is None:
             with self._arrived:
                 self._closed = True
                 self._arrived.notify_all()
@@ -257,8 +145,7 @@ class Listener:
     @property
     def sessions(self) -> int:
         """How many peers are connected or may still come back."""
-        with self._lock:
-            return len(self._sessions)
+        return len(self._reception.sessions)
 
     # -- the end
 
@@ -272,23 +159,20 @@ class Listener:
         if self._pid != os.getpid():
             # A forked child: the sockets, and the files of Unix sockets, are its parent's.
             return
-        with self._lock:
-            carriers = list(self._sessions.values())
+        self._reception.stop()
+        carriers = self._reception.sessions
         limit = self.config.linger
         deadline = None if limit is None else time.monotonic() + limit
         for carrier in carriers:
             carrier.announce_end("the listener was closed")
         for carrier in carriers:
             rest = None if deadline is None else max(deadline - time.monotonic(), 0)
-            finish(carrier, rest, "the listener was closed")
+            carry_out(finish(carrier, rest, "the listener was closed"))
         listener = self._listener
         if listener is not None:
             # Only now: until they are finished, sessions that lose their link may come back.
             self._keeper.unwatch(listener.fileno())
-        with self._lock:
-            greetings, self._greetings = self._greetings, {}
-        for greeting, seat in greetings.items():
-            self._turn_away(greeting.link, seat, Code.SHUTTING_DOWN, "the listener is closed")
+        self._reception.turn_all_away()
         if listener is not None:
             if self._seat is not None:
                 # Before its descriptor is closed with the listener, and its number given to somebody else.
@@ -318,7 +202,7 @@ def listen(address: str | Address, *, config: Config | None = None, **overrides:
         ConnectError: the address cannot be bound.
     """
     where = Address.parse(address)
-    settings = Config.load(**overrides) if config is None else config.replace(**overrides) if overrides else config
+    settings = Config.resolve(config, overrides)
     transport = load_transport(settings.backend)
     try:
         listener = transport.listen(where, settings.link_options())
@@ -335,7 +219,7 @@ def wrap(accepted: socket.socket, *, config: Config | None = None, **overrides: 
     Raises:
         ConfigError: a setting makes no sense, or the backend does not work on a socket of its user's.
     """
-    settings = Config.load(**overrides) if config is None else config.replace(**overrides) if overrides else config
+    settings = Config.resolve(config, overrides)
     transport = load_transport(settings.backend)
     try:
         link = transport.adopt(accepted, settings.link_options())

@@ -9,6 +9,7 @@ import time
 
 from tcpconn.caretaker import Caretaker
 from tcpconn.delivering import finish
+from tcpconn.leading import carry_out
 
 __all__ = ["caretaker"]
 
@@ -38,7 +39,7 @@ def _at_exit() -> None:
     for carrier in _caretaker.carriers:
         linger = carrier.config.linger
         left = max(deadline - time.monotonic(), 0)
-        finish(carrier, left if linger is None else min(linger, left), "the process exits")
+        carry_out(finish(carrier, left if linger is None else min(linger, left), "the process exits"))
 
 
 def _after_fork_in_child() -> None:

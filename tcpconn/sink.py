@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tcpconn.errors import ProtocolError
 from tcpconn.session import Session
 from tcpconn.tracing import frame_log
-from tcpconn.transport import Link
+from tcpconn.transport import BareLink
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
@@ -20,7 +20,7 @@ class LinkSink:
 
     __slots__ = ("_carrier", "_lock", "_log", "_session", "link")
 
-    def __init__(self, carrier: Carrier, session: Session, link: Link) -> None:
+    def __init__(self, carrier: Carrier, session: Session, link: BareLink) -> None:
         self._carrier = carrier
         self._lock = carrier.lock
         self._session = session

@@ -20,6 +20,7 @@ from tcpconn.errors import BackendUnavailable, ConfigError
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "BareLink",
     "Buffer",
     "Channel",
     "Link",
@@ -106,17 +107,12 @@ class Channel(Protocol):
         ...
 
 
-class Link(Protocol):
-    """A bidirectional, ordered, reliable connection to one peer: bytes in, bytes out, or lost."""
+class BareLink(Protocol):
+    """A bidirectional, ordered, reliable connection to one peer: bytes in, bytes out, or lost. How it is read is not said."""
 
     @property
     def peer(self) -> str:
         """The peer's address as text, for people."""
-        ...
-
-    @property
-    def channel(self) -> Channel:
-        """What to read in order to receive from this link."""
         ...
 
     @property
@@ -138,18 +134,27 @@ class Link(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Release the link; idempotent, any thread, never blocks. What `write` has taken is still sent if the peer lives.
+
+        A `read` waiting on this link's own channel returns; the sink hears nothing more from this link.
+        """
+        ...
+
+
+class Link(BareLink, Protocol):
+    """A link that is read by whoever uses it, through its channel."""
+
+    @property
+    def channel(self) -> Channel:
+        """What to read in order to receive from this link."""
+        ...
+
     def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
         """Wait until the link may be read or written, whichever is asked for, and return what is possible.
 
         Returns (False, False) after `timeout` seconds and after `Channel.wake`. `read=True` only from the thread that
         may call `Channel.read` now. Receives nothing itself.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release the link; idempotent, any thread, never blocks. What `write` has taken is still sent if the peer lives.
-
-        A `read` waiting on this link's own channel returns; the sink hears nothing more from this link.
         """
         ...
 

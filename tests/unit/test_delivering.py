@@ -10,6 +10,7 @@ import pytest
 import tcpconn
 from eventually import eventually
 from tcpconn.delivering import finish
+from tcpconn.leading import carry_out
 from tcpconn.transport import Buffer
 
 DEADLINE = 20.0
@@ -43,6 +44,6 @@ def test_the_goodbye_is_written_before_finish_returns_also_while_another_thread_
         writing = Thread(target=ping)
         writing.start()
         assert begun.wait(DEADLINE)
-        finish(carrier, DEADLINE, "the test is over")
+        carry_out(finish(carrier, DEADLINE, "the test is over"))
         assert session.ended == "the test is over"
         writing.join(DEADLINE)

@@ -9,7 +9,8 @@ from typing import cast
 from tcpconn.carrier import Carrier
 from tcpconn.leading import wait
 from tcpconn.polling import BusyPoll
-from tcpconn.waiting import Seat, Waiter
+from tcpconn.steps import Wakeable
+from tcpconn.waiting import Seat
 
 
 class SharedChannel:
@@ -40,7 +41,7 @@ class EndingCarrier:
 
     def __init__(self, channel: SharedChannel) -> None:
         self.lock = threading.Lock()
-        self.waiters: list[Waiter] = []
+        self.waiters: list[Wakeable] = []
         self.seat: Seat | None = Seat(channel, lambda seat: None, shared=True)
         self.link: object | None = object()
         self.poll = BusyPoll(0.0)

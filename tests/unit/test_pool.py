@@ -15,6 +15,7 @@ from eventually import eventually
 from tcpconn.address import Address
 from tcpconn.carrier import Carrier
 from tcpconn.delivering import finish
+from tcpconn.leading import carry_out
 from tcpconn.lifecycle import State
 
 
@@ -81,7 +82,7 @@ def test_a_lease_given_back_twice_counts_once() -> None:
         pool.release(first)
         pool.release(first)
         assert pool.links == 0
-        finish(first, 0, "over")
+        carry_out(finish(first, 0, "over"))
 
 
 def test_a_pool_shows_how_many_links_it_has() -> None:

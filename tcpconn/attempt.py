@@ -1,0 +1,122 @@
+"""One attempt of a dialling carrier to get a link, as far as both drivers do the same: what is said, what an outcome means."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+
+from tcpconn.address import Address
+from tcpconn.carrier import Carrier
+from tcpconn.errors import AuthenticationError, HandshakeError, ProtocolError, TcpconnError, TimedOut
+from tcpconn.frames import Code, Hello
+from tcpconn.greeting import Greeting
+from tcpconn.handshake import check_answer, client_hello
+from tcpconn.lifecycle import State
+from tcpconn.session import Session
+from tcpconn.transport import BareLink
+from tcpconn.waiting import Seat
+
+__all__ = ["Attempt"]
+
+log = logging.getLogger("tcpconn")
+
+_NO_LIMIT = 60.0
+"""Seconds for a HELLO to be written where the handshake may take for ever: it is the first that is written."""
+
+
+class Attempt:
+    """One attempt; made when it begins. A link that it has must be greeted, or given to `failed`.
+
+    Args:
+        carrier: for whom.
+        address: where to.
+
+    Attributes:
+        patience: seconds that the attempt to connect may take, or None.
+        write_limit: seconds that writing the HELLO may take.
+        greeting: what the peer says; None until there is a link.
+    """
+
+    def __init__(self, carrier: Carrier, address: Address) -> None:
+        config = carrier.config
+        self._carrier = carrier
+        self._address = address
+        self._session = carrier.session
+        self._ours: Hello | None = None
+        self.patience = config.connect_timeout if self._session is None else config.resume_timeout
+        limit = config.handshake_timeout
+        self.write_limit = _NO_LIMIT if limit is None else limit
+        self.greeting: Greeting | None = None
+
+    def greet(self, greeting: Greeting) -> bytes:
+        """Expect the peer's HELLO, and return this end's, to be written to the link."""
+        self.greeting = greeting
+        greeting.begin()
+        session = self._session
+        ours = client_hello(self._carrier.config, os.urandom(16)) if session is None else session.hello(resume=True)
+        self._ours = ours
+        return ours.encode().encode()
+
+    def take_up(self, link: BareLink, seat: Seat | None) -> None:
+        """Give the carrier its link, once the greeting is decided.
+
+        Raises:
+            HandshakeError, AuthenticationError, ProtocolError: the peer does not take the session up.
+        """
+        greeting, ours, carrier = self.greeting, self._ours, self._carrier
+        assert greeting is not None
+        assert ours is not None
+        if greeting.failure is not None:
+            raise greeting.failure
+        theirs = greeting.hello
+        assert theirs is not None
+        check_answer(ours, theirs)
+        with carrier.lock:
+            if carrier.lifecycle.state in (State.CLOSED, State.CONNECTED):
+                link.close()
+                return
+            session = self._session or Session(
+                client=True,
+                accepts=False,
+                ours=ours,
+                theirs=theirs,
+                chunk_size=carrier.config.chunk_size,
+                peer=str(self._address),
+            )
+            carrier.link_up(link, seat, session, theirs.received, greeting.rest)
+
+    def silence(self) -> TimedOut:
+        """Return the error for a peer that does not say HELLO in time."""
+        assert self.greeting is not None
+        limit = self._carrier.config.handshake_timeout
+        return TimedOut(f"{self.greeting.link.peer} accepted the link but sent no HELLO within handshake_timeout={limit} s")
+
+    def failed(self, error: OSError | TcpconnError) -> None:
+        """Tell the carrier that nothing came of it; the link, if there was one, is closed."""
+        carrier, greeting = self._carrier, self.greeting
+        if greeting is not None:
+            greeting.link.close()
+        log.info("no link to %s: %s", self._address, error)
+        with carrier.lock:
+            if carrier.lifecycle.state is not State.CLOSED:
+                foreign = greeting is not None and greeting.foreign and carrier.session is None
+                carrier.lifecycle.dial_failed(time.monotonic(), error, final=_is_final(error, foreign=foreign))
+                carrier.reschedule()
+
+    def broken(self, error: BaseException) -> None:
+        """Tell the carrier that the backend is at fault."""
+        with self._carrier.lock:
+            self._carrier.end(f"dialling failed by a fault of the backend: {error!r}")
+
+
+def _is_final(error: Exception, *, foreign: bool) -> bool:
+    """Whether trying again would end the same way.
+
+    What speaks another protocol (`foreign`) will go on doing so, but where a session stood it may only be passing by.
+    """
+    if isinstance(error, AuthenticationError | ProtocolError):
+        return True
+    if not isinstance(error, HandshakeError):
+        return False
+    return foreign if error.code is None else error.code in (Code.UNKNOWN_SESSION, Code.HANDSHAKE_FAILED)

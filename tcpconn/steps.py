@@ -1,0 +1,45 @@
+"""Operations that wait, written once for both flavours of the API.
+
+Such an operation is a generator: it yields what it waits for and is sent whether that came in time. `leading.carry_out` runs
+it in the calling thread, `aio.waiting.carry_out` in the calling task. What can be done without waiting is done without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from tcpconn.carrier import Carrier
+
+__all__ = ["Steps", "Wait", "Wakeable"]
+
+
+class Wakeable(Protocol):
+    """A thread or a task that waits."""
+
+    def wake(self) -> None:
+        """Make it look again at what it waits for."""
+        ...
+
+
+class Wait(NamedTuple):
+    """What an operation waits for. The carrier's lock is held when this is yielded and when it goes on, not in between.
+
+    Attributes:
+        carrier: whose session.
+        waiters: where to register, so that whoever makes it ready wakes this thread or task.
+        ready: decides, with the lock held.
+        deadline: by `time.monotonic()`, or None.
+    """
+
+    carrier: Carrier
+    waiters: list[Wakeable]
+    ready: Callable[[], bool]
+    deadline: float | None
+
+
+T = TypeVar("T")
+
+Steps = Generator[Wait, bool, T]
+"""An operation that waits at times, and its result."""
