@@ -14,7 +14,6 @@ from tcpconn.greeting import Greeting
 from tcpconn.handshake import check_answer, client_hello
 from tcpconn.lifecycle import State
 from tcpconn.session import Session
-from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat
 
 __all__ = ["Attempt"]
@@ -26,7 +25,7 @@ _NO_LIMIT = 60.0
 
 
 class Attempt:
-    """One attempt; made when it begins. A link that it has must be greeted, or given to `failed`.
+    """One attempt; made when it begins.
 
     Args:
         carrier: for whom.
@@ -48,17 +47,19 @@ class Attempt:
         limit = config.handshake_timeout
         self.write_limit = _NO_LIMIT if limit is None else limit
         self.greeting: Greeting | None = None
+        self._seat: Seat | None = None
 
-    def greet(self, greeting: Greeting) -> bytes:
-        """Expect the peer's HELLO, and return this end's, to be written to the link."""
+    def greet(self, greeting: Greeting, seat: Seat | None) -> bytes:
+        """Expect the peer's HELLO on a link, whose seat this is, and return this end's, to be written to it."""
         self.greeting = greeting
+        self._seat = seat
         greeting.begin()
         session = self._session
         ours = client_hello(self._carrier.config, os.urandom(16)) if session is None else session.hello(resume=True)
         self._ours = ours
         return ours.encode().encode()
 
-    def take_up(self, link: BareLink, seat: Seat | None) -> None:
+    def take_up(self) -> None:
         """Give the carrier its link, once the greeting is decided.
 
         Raises:
@@ -74,7 +75,7 @@ class Attempt:
         check_answer(ours, theirs)
         with carrier.lock:
             if carrier.lifecycle.state in (State.CLOSED, State.CONNECTED):
-                link.close()
+                carrier.keeper.dismiss(greeting.link, self._seat)
                 return
             session = self._session or Session(
                 client=True,
@@ -84,7 +85,7 @@ class Attempt:
                 chunk_size=carrier.config.chunk_size,
                 peer=str(self._address),
             )
-            carrier.link_up(link, seat, session, theirs.received, greeting.rest)
+            carrier.link_up(greeting.link, self._seat, session, theirs.received, greeting.rest)
 
     def silence(self) -> TimedOut:
         """Return the error for a peer that does not say HELLO in time."""
@@ -92,11 +93,15 @@ class Attempt:
         limit = self._carrier.config.handshake_timeout
         return TimedOut(f"{self.greeting.link.peer} accepted the link but sent no HELLO within handshake_timeout={limit} s")
 
+    def drop(self) -> None:
+        """Close the link, if there is one."""
+        if self.greeting is not None:
+            self._carrier.keeper.dismiss(self.greeting.link, self._seat)
+
     def failed(self, error: OSError | TcpconnError) -> None:
-        """Tell the carrier that nothing came of it; the link, if there was one, is closed."""
+        """Tell the carrier that nothing came of it, and close the link if there is one."""
         carrier, greeting = self._carrier, self.greeting
-        if greeting is not None:
-            greeting.link.close()
+        self.drop()
         log.info("no link to %s: %s", self._address, error)
         with carrier.lock:
             if carrier.lifecycle.state is not State.CLOSED:
@@ -106,6 +111,7 @@ class Attempt:
 
     def broken(self, error: BaseException) -> None:
         """Tell the carrier that the backend is at fault."""
+        self.drop()
         with self._carrier.lock:
             self._carrier.end(f"dialling failed by a fault of the backend: {error!r}")
 

@@ -136,20 +136,6 @@ class Caretaker:
         if when < self._wakes_at:
             self._poke()
 
-    def schedule(self, carrier: Carrier, deadline: float) -> None:
-        """Have a carrier's `tick` called at its deadline; an earlier one takes the place of a later one. Its lock is held."""
-        if deadline < carrier.scheduled:
-            carrier.scheduled = deadline
-
-            def due() -> None:
-                with carrier.lock:
-                    if carrier.scheduled != deadline:
-                        return
-                    carrier.scheduled = float("inf")
-                carrier.tick()
-
-            self.call_at(deadline, due)
-
     # -- descriptors, from any thread
 
     def watch(self, descriptor: int, on_read: Callable[[], None]) -> None:
@@ -322,18 +308,11 @@ class Caretaker:
 
     def _run_flushes(self) -> None:
         for _ in range(len(self._flushes)):
-            carrier = self._flushes.popleft()
-            with carrier.lock:
-                carrier.flush_listed = False
-                self._call(carrier.pump)
+            self._call(self._flushes.popleft().flush)
 
     def _run_acks(self) -> None:
         for _ in range(len(self._acks)):
-            carrier = self._acks.popleft()
-            with carrier.lock:
-                carrier.ack_listed = False
-                if carrier.session is not None and carrier.session.acknowledge():
-                    self._call(carrier.pump)
+            self._call(self._acks.popleft().acknowledge)
 
     def _run_resting(self) -> None:
         for _ in range(len(self._resting)):

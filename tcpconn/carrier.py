@@ -85,7 +85,7 @@ class Carrier:
         self.poll = BusyPoll(config.busy_poll)
         self.ack_listed = False
         self.flush_listed = False
-        self.scheduled = float("inf")
+        self._scheduled = float("inf")
         self._on_open = on_open
         self._notices = Notices(None if on_end is None else partial(on_end, self))
         self._writing = False
@@ -232,7 +232,20 @@ class Carrier:
 
     def reschedule(self) -> None:
         """Have the keeper call `tick` when the lifecycle's next deadline comes."""
-        self.keeper.schedule(self, self.lifecycle.deadline)
+        deadline = self.lifecycle.deadline
+        # An earlier one takes the place of a later one; a timer that is no longer the next one does nothing.
+        if deadline >= self._scheduled:
+            return
+        self._scheduled = deadline
+
+        def due() -> None:
+            with self.lock:
+                if self._scheduled != deadline:
+                    return
+                self._scheduled = float("inf")
+            self.tick()
+
+        self.keeper.call_at(deadline, due)
 
     def tick(self) -> list[Action]:
         """Do what is due, and return what only the owner can do (CLOSE_IDLE). The keeper calls it, without the lock."""
@@ -381,6 +394,19 @@ class Carrier:
         with self.lock:
             self.pump()
             return self.blocked
+
+    def flush(self) -> None:
+        """Write what a burst has left in its batch. The keeper calls it, without the lock."""
+        with self.lock:
+            self.flush_listed = False
+            self.pump()
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was received meanwhile. The keeper calls it, without the lock."""
+        with self.lock:
+            self.ack_listed = False
+            if self.session is not None and self.session.acknowledge():
+                self.pump()
 
     # -- waking
 

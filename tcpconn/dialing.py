@@ -43,11 +43,11 @@ class Dialer:
         attempt = Attempt(carrier, self._address)
         try:
             link = self._transport.connect(self._address, carrier.config.link_options(), attempt.patience)
-            words = attempt.greet(Greeting(link))
+            words = attempt.greet(Greeting(link), Seat(link.channel, self._abandoned))
             _write(link, words, time.monotonic() + attempt.write_limit)
             if not _hear_out(attempt, link, carrier.config.handshake_timeout):
                 raise attempt.silence()
-            attempt.take_up(link, Seat(link.channel, self._abandoned))
+            attempt.take_up()
         except (OSError, TcpconnError) as error:
             attempt.failed(error)
         except BaseException as error:

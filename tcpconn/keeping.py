@@ -37,10 +37,6 @@ class Keeper(Protocol):
         """Call something, without any lock, at a time of `time.monotonic()`; it checks whether it still applies."""
         ...
 
-    def schedule(self, carrier: Carrier, deadline: float) -> None:
-        """Have the carrier's `tick` called at its deadline; an earlier one takes the place of a later one."""
-        ...
-
     def attend(self, seat: Seat) -> None:
         """Read a channel whenever something comes and nobody else reads it."""
         ...

@@ -91,6 +91,11 @@ class SharedLinks(ABC):
             self._drop(carrier)
             carrier.goodbye(Code.CLOSED, text)
 
+    def in_use(self, carrier: Carrier) -> bool:
+        """Whether anybody has a lease of it."""
+        with self._lock:
+            return bool(self._users.get(carrier))
+
     def forget(self, carrier: Carrier) -> None:
         """Drop a carrier whose session has ended, so that the next `connect()` makes a new one."""
         with self._lock:

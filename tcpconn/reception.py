@@ -102,7 +102,9 @@ class Reception:
     def _take(self, greeting: Greeting) -> bool:
         """Whether nobody else has decided on this link; the caller does now. Reader, time limit and `close` may meet here."""
         with self._lock:
-            return self._greetings.pop(greeting, None) is not None
+            waited_for = greeting in self._greetings
+            self._greetings.pop(greeting, None)
+            return waited_for
 
     def _refuse(self, greeting: Greeting, seat: Seat | None, text: str) -> None:
         log.warning("link from %s refused: %s", greeting.link.peer, text)

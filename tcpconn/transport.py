@@ -13,10 +13,13 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tcpconn.address import Address
 from tcpconn.errors import BackendUnavailable, ConfigError
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -26,6 +29,10 @@ __all__ = [
     "Link",
     "LinkListener",
     "LinkOptions",
+    "LoopLink",
+    "LoopListener",
+    "LoopTransport",
+    "OffersLoopTransport",
     "Sink",
     "Transport",
     "available_backends",
@@ -221,6 +228,71 @@ class Transport(Protocol):
         Raises:
             NotImplementedError: this backend cannot; the text says so.
         """
+        ...
+
+
+class LoopLink(BareLink, Protocol):
+    """A link that an asyncio event loop reads, and that feeds its sink by itself as soon as it has one.
+
+    All its methods, and its calls of the sink, are the loop's thread's.
+    """
+
+    @property
+    def gone(self) -> Future[None]:
+        """Done once the link is closed and nothing of it is left, which `close` does not wait for."""
+        ...
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once, as soon as `write` would take more; it takes the place of one that was given before."""
+        ...
+
+
+class LoopListener(Protocol):
+    """Accepts links at one address, for an asyncio event loop."""
+
+    @property
+    def address(self) -> Address:
+        """The bound address, with the real port if 0 was asked for."""
+        ...
+
+    def close(self) -> None:
+        """Stop accepting; idempotent. Links already accepted live on until each is closed."""
+        ...
+
+
+class LoopTransport(Protocol):
+    """What a backend may offer to asyncio; `tcpconn.aio` needs no more than the descriptors of a `Transport`."""
+
+    async def connect(self, address: Address, options: LinkOptions) -> LoopLink:
+        """Make one attempt to reach `address`; the caller limits its time by cancelling it.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        ...
+
+    async def listen(self, address: Address, options: LinkOptions, on_link: Callable[[LoopLink], None]) -> LoopListener:
+        """Bind `address`, and call `on_link` with each link; it sets the link's sink.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        ...
+
+    async def adopt(self, accepted: socket.socket, options: LinkOptions) -> LoopLink:
+        """Make a link of a connected stream socket that somebody else accepted, and own it.
+
+        Raises:
+            NotImplementedError: this backend cannot; the text says so.
+        """
+        ...
+
+
+class OffersLoopTransport(Protocol):
+    """A `Transport` that also has links of its own for asyncio."""
+
+    def on_loop(self) -> LoopTransport:
+        """Return what makes them; called with an event loop running."""
         ...
 
 

@@ -20,6 +20,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a `backend` on each: on the one of TCPCONN_BACKEND if that is set, else on all."""
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", _backends(), scope="session")
+    if "flavour" in metafunc.fixturenames:
+        chosen = metafunc.definition.get_closest_marker("flavours")
+        metafunc.parametrize("flavour", chosen.args if chosen is not None else ["blocking", "asyncio"])
 
 
 def _backends() -> list[str]:

@@ -12,41 +12,52 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Lines, Listen, Pair, close_quietly, echo_handler
+from flavours import FLAVOURS, Api
 from tcpconn.testing import FaultyTransport, Relay
 from tcpconn.transport import load_transport
 
 
 @pytest.fixture
-def pool() -> Iterator[tcpconn.Pool]:
+def api(flavour: str) -> Iterator[Api]:
+    """The public names in the flavour that is tested."""
+    api = FLAVOURS[flavour]()
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+@pytest.fixture
+def pool(api: Api) -> Iterator[tcpconn.Pool]:
     """The links of one test, none of which is left for the next."""
-    with tcpconn.Pool() as pool:
+    with api.Pool() as pool:
         yield pool
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
+def stack(api: Api) -> Iterator[ExitStack]:
     """Whatever is to be closed in the end."""
     with ExitStack() as stack:
         yield stack
 
 
 @pytest.fixture
-def listen(backend: str, stack: ExitStack) -> Listen:
+def listen(api: Api, backend: str, stack: ExitStack) -> Listen:
     """Return a function that listens on a free address with the settings that it is given."""
 
     def listen(address: str = "127.0.0.1:0", **settings: Any) -> tcpconn.Listener:
-        return stack.enter_context(tcpconn.listen(address, backend=backend, **{"linger": 1.0, **settings}))
+        return stack.enter_context(api.listen(address, backend=backend, **{"linger": 1.0, **settings}))
 
     return listen
 
 
 @pytest.fixture
-def connect(backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Connect:
+def connect(api: Api, backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Connect:
     """Return a function that connects to an address with the settings that it is given."""
 
     def connect(address: str, id: str | None = None, **settings: Any) -> tcpconn.Connection:
         chosen = {"linger": 0.3, **QUICK, **settings}
-        connection = tcpconn.connect(address, id, pool=pool, backend=backend, **chosen)
+        connection = api.connect(address, id, pool=pool, backend=backend, **chosen)
         stack.callback(close_quietly, connection)
         return connection
 
@@ -87,12 +98,12 @@ def pair(listen: Listen, connect: Connect) -> Pair:
 
 
 @pytest.fixture
-def echo(listen: Listen) -> Echo:
+def echo(api: Api, listen: Listen) -> Echo:
     """Return a function that starts an echo server with the given settings and returns its listener."""
 
     def echo(**settings: Any) -> tcpconn.Listener:
         listener = listen(**settings)
-        Thread(target=tcpconn.serve, args=(echo_handler, listener), daemon=True).start()
+        Thread(target=api.serve, args=(echo_handler, listener), daemon=True).start()
         return listener
 
     return echo

@@ -13,6 +13,7 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Listen, Pair
 from eventually import eventually
+from flavours import Api
 from stranger import Stranger, hello
 from tcpconn.frames import Code, FrameType, decode_reason, ping
 
@@ -163,7 +164,7 @@ def test_an_address_can_be_listened_at_again_after_the_close(listen: Listen, con
     assert second.accept(DEADLINE).receive(DEADLINE) == b"again"
 
 
-def test_serve_ends_when_its_listener_is_closed_and_waits_for_its_handlers(listen: Listen, connect: Connect) -> None:
+def test_serve_ends_when_its_listener_is_closed_and_waits_for_its_handlers(api: Api, listen: Listen, connect: Connect) -> None:
     listener = listen()
     ended = Event()
 
@@ -172,7 +173,7 @@ def test_serve_ends_when_its_listener_is_closed_and_waits_for_its_handlers(liste
         list(connection)
         ended.set()
 
-    serving = Thread(target=tcpconn.serve, args=(handler, listener))
+    serving = Thread(target=api.serve, args=(handler, listener))
     serving.start()
     assert connect(listener.address).receive(DEADLINE) == b"hello"
     listener.close()
@@ -182,7 +183,7 @@ def test_serve_ends_when_its_listener_is_closed_and_waits_for_its_handlers(liste
 
 
 def test_a_handler_that_fails_ends_its_own_connection_only(
-    listen: Listen, connect: Connect, caplog: pytest.LogCaptureFixture
+    api: Api, listen: Listen, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = listen()
 
@@ -190,7 +191,7 @@ def test_a_handler_that_fails_ends_its_own_connection_only(
         for message in connection:
             connection.send(b"%d" % (1000 // int(message)))
 
-    serving = Thread(target=tcpconn.serve, args=(handler, listener))
+    serving = Thread(target=api.serve, args=(handler, listener))
     serving.start()
     good, bad = connect(listener.address, "good"), connect(listener.address, "bad")
     with caplog.at_level(logging.ERROR, "tcpconn"):
@@ -205,19 +206,19 @@ def test_a_handler_that_fails_ends_its_own_connection_only(
     serving.join(DEADLINE)
 
 
-def test_a_handler_that_returns_closes_its_connection(listen: Listen, connect: Connect) -> None:
+def test_a_handler_that_returns_closes_its_connection(api: Api, listen: Listen, connect: Connect) -> None:
     listener = listen()
-    serving = Thread(target=tcpconn.serve, args=(lambda connection: connection.send(b"bye"), listener))
+    serving = Thread(target=api.serve, args=(lambda connection: connection.send(b"bye"), listener))
     serving.start()
     assert list(connect(listener.address)) == [b"bye"]
     listener.close()
     serving.join(DEADLINE)
 
 
-def test_a_peer_that_leaves_right_after_its_answer_has_left_in_good_order(backend: str, listen: Listen) -> None:
+def test_a_peer_that_leaves_right_after_its_answer_has_left_in_good_order(api: Api, backend: str, listen: Listen) -> None:
     listener = listen()
     for _ in range(20):
-        with tcpconn.Pool() as pool, tcpconn.connect(listener.address, backend=backend, pool=pool) as client:
+        with api.Pool() as pool, api.connect(listener.address, backend=backend, pool=pool) as client:
             server = listener.accept(DEADLINE)
             server.send(b"answer")
             assert client.receive(DEADLINE) == b"answer"

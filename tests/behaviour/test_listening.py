@@ -19,6 +19,7 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Echo, Listen
 from eventually import eventually
+from flavours import Api
 from stranger import Stranger, hello
 from tcpconn.frames import Frame, FrameType
 
@@ -80,10 +81,10 @@ def test_an_id_that_cannot_be_one_is_refused(listen: Listen, connect: Connect, i
         connect(listen().address, id)
 
 
-def test_metadata_travel_with_the_connection(listen: Listen, backend: str, pool: tcpconn.Pool) -> None:
+def test_metadata_travel_with_the_connection(api: Api, listen: Listen, backend: str, pool: tcpconn.Pool) -> None:
     listener = listen()
     metadata = {"version": 3, "labels": ["a", "b"], "raw": b"\x00"}
-    with tcpconn.connect(listener.address, backend=backend, pool=pool, metadata=metadata) as client:
+    with api.connect(listener.address, backend=backend, pool=pool, metadata=metadata) as client:
         assert client.metadata == metadata
         assert listener.accept(DEADLINE).metadata == metadata
 
@@ -223,37 +224,39 @@ def test_a_peer_that_accepts_and_says_nothing_is_given_up(backend: str, connect:
         connect(f"127.0.0.1:{other.getsockname()[1]}", connect_timeout=0.5, handshake_timeout=0.2)
 
 
-def test_an_accepted_socket_can_be_wrapped(backend: str, connect: Connect) -> None:
+def test_an_accepted_socket_can_be_wrapped(api: Api, backend: str, connect: Connect) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         if backend != "tcp":
             with pytest.raises(tcpconn.ConfigError, match="use backend='tcp'"):
-                tcpconn.wrap(ours, backend=backend)
+                api.wrap(ours, backend=backend)
             return
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
         connecting = thread.submit(connect, f"127.0.0.1:{server.getsockname()[1]}")
-        with tcpconn.wrap(server.accept()[0], backend=backend, linger=1.0, resume_timeout=0.1) as listener:
+        with api.wrap(server.accept()[0], backend=backend, linger=1.0, resume_timeout=0.1) as listener:
             client = connecting.result(DEADLINE)
             client.send(b"over a socket of my own")
             connection = next(iter(listener))
             assert connection.receive(DEADLINE) == b"over a socket of my own"
 
 
-def test_a_wrapped_socket_that_is_gone_ends_the_iteration(backend: str) -> None:
+def test_a_wrapped_socket_that_is_gone_ends_the_iteration(api: Api, backend: str) -> None:
     if backend != "tcp":
         pytest.skip("only tcp wraps sockets")
     ours, theirs = socket.socketpair()
     theirs.close()
-    with tcpconn.wrap(ours, backend=backend) as listener:
+    with api.wrap(ours, backend=backend) as listener:
         assert list(listener) == []
 
 
-def test_descriptors_are_given_back(listen: Listen, connect: Connect, backend: str, descriptors: Callable[[], int]) -> None:
+def test_descriptors_are_given_back(
+    api: Api, listen: Listen, connect: Connect, backend: str, descriptors: Callable[[], int]
+) -> None:
     def once() -> None:
         with (
-            tcpconn.Pool() as pool,
-            tcpconn.listen("127.0.0.1:0", backend=backend, linger=1.0) as listener,
-            tcpconn.connect(listener.address, pool=pool, backend=backend, linger=1.0) as client,
+            api.Pool() as pool,
+            api.listen("127.0.0.1:0", backend=backend, linger=1.0) as listener,
+            api.connect(listener.address, pool=pool, backend=backend, linger=1.0) as client,
         ):
             client.send(b"x")
             assert listener.accept(DEADLINE).receive(DEADLINE) == b"x"

@@ -12,14 +12,15 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE, Connect, Echo, Listen, close_quietly
+from flavours import Api
 
 MANY = 10_000
 
 
 @pytest.mark.slow
-def test_ten_thousand_logical_connections_over_one_link(backend: str, listen: Listen, pool: tcpconn.Pool) -> None:
+def test_ten_thousand_logical_connections_over_one_link(api: Api, backend: str, listen: Listen, pool: tcpconn.Pool) -> None:
     listener = listen()
-    clients = [tcpconn.connect(listener.address, f"{number}", backend=backend, pool=pool) for number in range(MANY)]
+    clients = [api.connect(listener.address, f"{number}", backend=backend, pool=pool) for number in range(MANY)]
     assert pool.links == 1
     for client in clients:
         client.send(b"to " + str(client.id).encode())

@@ -10,6 +10,7 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Echo, Lines, Listen
 from eventually import eventually
+from flavours import Api
 
 
 def test_connections_to_one_address_share_a_link(listen: Listen, connect: Connect, pool: tcpconn.Pool) -> None:
@@ -83,17 +84,17 @@ def test_an_id_is_open_once_in_a_session_and_free_again_after_the_close(listen: 
     assert listener.accept(DEADLINE).receive(DEADLINE) == b"second life"
 
 
-def test_a_closed_pool_makes_no_connections_and_its_own_are_closed(listen: Listen, backend: str) -> None:
+def test_a_closed_pool_makes_no_connections_and_its_own_are_closed(api: Api, listen: Listen, backend: str) -> None:
     listener = listen()
-    pool = tcpconn.Pool(tcpconn.Config(backend=backend))
-    connection = tcpconn.connect(listener.address, pool=pool)
+    pool = api.Pool(tcpconn.Config(backend=backend))
+    connection = api.connect(listener.address, pool=pool)
     connection.send(b"delivered")
     pool.close()
     assert listener.accept(DEADLINE).receive(DEADLINE) == b"delivered"
     with pytest.raises(tcpconn.ConnectionClosed, match="pool was closed"):
         connection.receive(DEADLINE)
     with pytest.raises(tcpconn.ConnectError, match="pool is closed"):
-        tcpconn.connect(listener.address, pool=pool)
+        api.connect(listener.address, pool=pool)
     assert pool.links == 0 or eventually(lambda: pool.links == 0)
 
 
@@ -132,9 +133,9 @@ def test_threads_race_the_idle_timeout_and_none_gets_a_link_that_is_being_closed
             done.result(2 * DEADLINE)
 
 
-def test_without_a_pool_connections_use_that_of_the_process(listen: Listen, backend: str) -> None:
+def test_without_a_pool_connections_use_that_of_the_process(api: Api, listen: Listen, backend: str) -> None:
     listener = listen()
-    with tcpconn.connect(listener.address, backend=backend), tcpconn.connect(listener.address, backend=backend):
+    with api.connect(listener.address, backend=backend), api.connect(listener.address, backend=backend):
         assert {listener.accept(DEADLINE).metadata == {} for _ in range(2)} == {True}
         assert listener.sessions == 1
 

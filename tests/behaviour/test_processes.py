@@ -11,6 +11,7 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE, Connect, Listen
+from flavours import Api
 from programs import running
 from tcpconn import State
 
@@ -36,8 +37,8 @@ def test_two_processes_talk(server: str, connect: Connect) -> None:
         assert client.receive(DEADLINE) == bytes(size)
 
 
-def test_the_backend_is_chosen_by_the_environment_alone(server: str) -> None:
-    with tcpconn.Pool() as pool, tcpconn.connect(server, pool=pool) as client:
+def test_the_backend_is_chosen_by_the_environment_alone(api: Api, server: str) -> None:
+    with api.Pool() as pool, api.connect(server, pool=pool) as client:
         client.send(b"no word of a backend")
         assert client.receive(DEADLINE) == b"no word of a backend"
 
@@ -129,7 +130,8 @@ def test_a_stopped_server_is_noticed_and_goes_on_where_it_was(connect: Connect) 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_forked_child_is_told_to_connect_anew_and_its_parent_is_unharmed(server: str, connect: Connect) -> None:
+@pytest.mark.flavours("blocking")  # an event loop does not survive a fork
+def test_a_forked_child_is_told_to_connect_anew_and_its_parent_is_unharmed(api: Api, server: str, connect: Connect) -> None:
     client = connect(server)
     client.send(b"before")
     assert client.receive(DEADLINE) == b"before"
@@ -138,7 +140,7 @@ def test_a_forked_child_is_told_to_connect_anew_and_its_parent_is_unharmed(serve
         try:
             with pytest.raises(tcpconn.ConnectionLost, match="connect anew in the child"):
                 client.send(b"from the child")
-            with tcpconn.Pool() as pool, tcpconn.connect(server, pool=pool) as own:
+            with api.Pool() as pool, api.connect(server, pool=pool) as own:
                 own.send(b"own")
                 assert own.receive(DEADLINE) == b"own"
         except BaseException:

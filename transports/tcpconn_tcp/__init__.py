@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 
 from tcpconn.address import Address
-from tcpconn.transport import Link, LinkListener, LinkOptions
-from tcpconn_tcp.endpoints import describe, dial, prepare
+from tcpconn.transport import Link, LinkListener, LinkOptions, LoopTransport
+from tcpconn_tcp.endpoints import describe, dial, take_over
 from tcpconn_tcp.link import TcpLink
 from tcpconn_tcp.listener import TcpListener
 
@@ -40,13 +40,12 @@ class TcpTransport:
         Raises:
             NotImplementedError: it is not a stream socket, or not connected.
         """
-        if accepted.type != socket.SOCK_STREAM:
-            raise NotImplementedError(f"{accepted!r} is not a stream socket")
-        try:
-            name = accepted.getpeername()
-        except OSError as error:
-            raise NotImplementedError(f"{accepted!r} is not connected") from error
-        prepare(accepted, options)
-        # Whoever gave it may close it when leaving a `with`, but the link may then still wait for its peer.
-        own = socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        return TcpLink(own, describe(own, name))
+        own = take_over(accepted, options)
+        return TcpLink(own, describe(own, own.getpeername()))
+
+    def on_loop(self) -> LoopTransport:
+        """Return what makes links for asyncio: they are protocols of the event loop's own transports."""
+        # Only here, since a program without asyncio need not load it.
+        from tcpconn_tcp.loop import LoopTcpTransport
+
+        return LoopTcpTransport()

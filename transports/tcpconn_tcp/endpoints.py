@@ -12,7 +12,7 @@ from contextlib import suppress
 from tcpconn.address import Address
 from tcpconn.transport import LinkOptions
 
-__all__ = ["bind", "describe", "dial", "prepare", "remove_file"]
+__all__ = ["BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
 
 _BACKLOG = 1024
 
@@ -44,13 +44,38 @@ def _dial_one(family: int, where: object, options: LinkOptions, deadline: float 
             raise TimeoutError(errno.ETIMEDOUT, "no answer in time")
         dialled.settimeout(left)
         dialled.connect(where)  # type: ignore[arg-type]
-        # A free port of this machine's own may be dialled from that very port, and then TCP connects it to itself.
-        if family != socket.AF_UNIX and dialled.getsockname() == dialled.getpeername():
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        refuse_itself(dialled)
     except BaseException:
         dialled.close()
         raise
     return dialled
+
+
+def refuse_itself(dialled: socket.socket) -> None:
+    """Refuse a connection of a socket to itself: a free port of this machine's own may be dialled from that very port.
+
+    Raises:
+        ConnectionRefusedError: it is one.
+    """
+    if dialled.family != socket.AF_UNIX and dialled.getsockname() == dialled.getpeername():
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
+
+def take_over(accepted: socket.socket, options: LinkOptions) -> socket.socket:
+    """Return a socket of our own in place of one that somebody else accepted, which is spent.
+
+    Raises:
+        NotImplementedError: it is not a stream socket, or not connected.
+    """
+    if accepted.type != socket.SOCK_STREAM:
+        raise NotImplementedError(f"{accepted!r} is not a stream socket")
+    try:
+        accepted.getpeername()
+    except OSError as error:
+        raise NotImplementedError(f"{accepted!r} is not connected") from error
+    prepare(accepted, options)
+    # Whoever gave it may close it when leaving a `with`, but the link may then still wait for its peer.
+    return socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
 
 
 def prepare(connected: socket.socket, options: LinkOptions) -> None:
@@ -70,14 +95,37 @@ def describe(connected: socket.socket, name: object) -> str:
     return str(Address(path=str(name or connected.getsockname())))
 
 
-def bind(address: Address, options: LinkOptions) -> socket.socket:
-    """Return a listening socket.
+class BoundSocket:
+    """A listening socket, and the file that it has if it is a Unix socket.
+
+    Attributes:
+        socket: the socket, which does not block.
+        address: where it is bound, with the real port if 0 was asked for.
 
     Raises:
         OSError: the address cannot be bound, or a live process listens there.
     """
-    if address.path is not None:
-        return _bind_unix(address.path, options)
+
+    def __init__(self, address: Address, options: LinkOptions) -> None:
+        self.socket = _bind_unix(address.path, options) if address.path is not None else _bind(address, options)
+        self.socket.setblocking(False)
+        self._pid = os.getpid()
+        if address.path is not None:
+            self.address = address
+            self._inode = os.stat(address.path).st_ino
+        else:
+            host, port = self.socket.getsockname()[:2]
+            self.address = Address(host, port)
+
+    def remove_file(self) -> None:
+        """Remove the file of a Unix socket, unless it is another's by now; in a forked child it is the parent's."""
+        if self.address.path is not None and self._pid == os.getpid():
+            with suppress(OSError):
+                if os.stat(self.address.path).st_ino == self._inode:
+                    os.unlink(self.address.path)
+
+
+def _bind(address: Address, options: LinkOptions) -> socket.socket:
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, where = found[0]
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -124,10 +172,3 @@ def _is_stale(path: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def remove_file(path: str, inode: int) -> None:
-    """Remove a Unix socket's file unless it is another's by now."""
-    with suppress(OSError):
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)

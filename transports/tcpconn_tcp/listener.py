@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkOptions
-from tcpconn_tcp.endpoints import bind, describe, prepare, remove_file
+from tcpconn_tcp.endpoints import BoundSocket, describe, prepare
 from tcpconn_tcp.link import TcpLink
 
 __all__ = ["TcpListener"]
@@ -19,19 +18,13 @@ class TcpListener:
     channel = None
 
     def __init__(self, address: Address, options: LinkOptions) -> None:
-        self._socket = bind(address, options)
-        self._socket.setblocking(False)
+        self._bound = BoundSocket(address, options)
+        self._socket = self._bound.socket
+        self.address = self._bound.address
         self._options = options
         self._closed = False
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._open = 0
-        if address.path is not None:
-            self.address = address
-            self._inode = os.stat(address.path).st_ino
-        else:
-            host, port = self._socket.getsockname()[:2]
-            self.address = Address(host, port)
 
     def fileno(self) -> int:
         """Return the listening socket's descriptor."""
@@ -72,7 +65,5 @@ class TcpListener:
         """Stop listening."""
         if not self._closed:
             self._closed = True
-            # The file stays where a forked child closes its share of the socket.
-            if self.address.path is not None and self._pid == os.getpid():
-                remove_file(self.address.path, self._inode)
+            self._bound.remove_file()
             self._socket.close()

@@ -1,0 +1,124 @@
+"""How tasks wait: for a future that whoever reads, on the same event loop, makes done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from tcpconn.carrier import Carrier
+from tcpconn.steps import Steps, Wakeable
+
+__all__ = ["Opening", "TaskWaiter", "carry_out", "wait"]
+
+T = TypeVar("T")
+
+
+class TaskWaiter:
+    """One task's means to sleep and to be woken; the loop's thread wakes it."""
+
+    __slots__ = ("_future", "_loop", "late")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self.late = False
+
+    def wake(self) -> None:
+        """Make the task look again at what it waits for."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def expire(self) -> None:
+        """Wake it because its time has passed."""
+        self.late = True
+        self.wake()
+
+    async def sleep(self) -> None:
+        """Sleep until woken; a wake-up from before counts."""
+        await self._future
+        self._future = self._loop.create_future()
+
+
+async def carry_out(steps: Steps[T]) -> T:
+    """Carry out an operation, waiting in the calling task wherever it waits.
+
+    Raises:
+        BaseException: whatever the operation raises, or interrupts the waiting.
+    """
+    try:
+        request = next(steps)
+        while True:
+            try:
+                ready = await wait(*request)
+            except BaseException as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(ready)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None) -> bool:
+    """Wait until `ready()`. The carrier's lock is held, and released while waiting.
+
+    However soon the deadline is, the loop looks once at its descriptors: what has arrived in the kernel has arrived.
+
+    Returns:
+        Whether it is ready; False when the deadline, by `time.monotonic()`, has passed.
+    """
+    carrier.pump()
+    if ready():
+        return True
+    loop = asyncio.get_running_loop()
+    waiter = TaskWaiter(loop)
+    # A timer's callback runs behind those of the descriptors that were ready at the same time.
+    timer = None if deadline is None else loop.call_later(max(deadline - time.monotonic(), 0.0), waiter.expire)
+    waiters.append(waiter)
+    try:
+        while True:
+            carrier.lock.release()
+            try:
+                await waiter.sleep()
+            finally:
+                carrier.lock.acquire()
+            if ready():
+                return True
+            if waiter.late:
+                return False
+    finally:
+        waiters.remove(waiter)
+        if timer is not None:
+            timer.cancel()
+
+
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closing)
+
+
+class Opening(Generic[C]):
+    """What `connect` and `listen` return: await it for the thing itself, or enter it by `async with`, which closes it."""
+
+    def __init__(self, make: Callable[[], Awaitable[C]]) -> None:
+        self._make = make
+        self._made: Any = None
+
+    def __await__(self) -> Generator[Any, Any, C]:
+        """Make it."""
+        return self._make().__await__()
+
+    async def __aenter__(self) -> C:
+        made = self._made = await self._make()
+        entered: C = await made.__aenter__()  # type: ignore[attr-defined]
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._made.__aexit__(kind, error, trace)

@@ -1,0 +1,280 @@
+"""Links for asyncio: each is the `BufferedProtocol` of one of the event loop's own transports, on whatever loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from tcpconn.address import Address
+from tcpconn.transport import Buffer, LinkOptions, Sink
+from tcpconn_tcp.endpoints import BoundSocket, describe, prepare, refuse_itself, take_over
+from tcpconn_tcp.lingering import LIMIT
+from tcpconn_tcp.link import JOIN_BELOW
+
+__all__ = ["LoopTcpLink", "LoopTcpListener", "LoopTcpTransport"]
+
+_HIGH_WATER = 256 * 1024
+"""Bytes that may wait in the transport's own buffer, which copies them, before it says `pause_writing`."""
+
+_DISCARDED = bytearray(64 * 1024)
+
+
+class LoopTcpLink(asyncio.BufferedProtocol):
+    """One end of a stream socket; reading begins when it has a sink.
+
+    Args:
+        on_made: called when the transport is there.
+    """
+
+    def __init__(self, on_made: Callable[[LoopTcpLink], None] | None = None) -> None:
+        self.peer = "(not connected)"
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._on_made = on_made
+        self._sink: Sink | None = None
+        self._transport: asyncio.Transport
+        self._paused = False
+        self._told = False
+        self._closed = False
+        self._writable: Callable[[], object] | None = None
+
+    @property
+    def sink(self) -> Sink:
+        """Where received bytes go."""
+        if self._sink is None:
+            raise AttributeError("the link's sink was not set yet")
+        return self._sink
+
+    @sink.setter
+    def sink(self, sink: Sink) -> None:
+        first = self._sink is None
+        self._sink = sink
+        if first and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def write(self, buffers: Sequence[Buffer]) -> int:
+        """Hand all of it to the transport, small buffers joined and large ones gathered, or nothing while that is full.
+
+        Raises:
+            OSError: the link is broken or closed.
+            RuntimeError: the calling thread is not the loop's.
+        """
+        if self._closed or self._transport.is_closing():
+            raise OSError(errno.EPIPE, f"the link to {self.peer} is closed")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(f"the connection to {self.peer} belongs to another event loop")
+        if self._paused:
+            return 0
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+            return len(buffers[0])
+        size = sum(map(len, buffers))
+        if size < JOIN_BELOW * len(buffers):
+            self._transport.write(b"".join(buffers))
+        else:
+            self._transport.writelines(buffers)
+        return size
+
+    def when_writable(self, callback: Callable[[], object]) -> None:
+        """Call back after `resume_writing`."""
+        self._writable = callback
+        if not self._paused:
+            self._loop.call_soon(self.resume_writing)
+
+    def close(self) -> None:
+        """End the connection; it is read, and what comes is dropped, until the peer has ended, too, for `LIMIT` at most."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writable = None
+        transport = self._transport
+        if transport.is_closing():
+            return
+        if self._told or self._sink is None:
+            transport.close()
+            return
+        try:
+            transport.write_eof()
+        except OSError:
+            transport.abort()
+        else:
+            self._loop.call_later(LIMIT, transport.abort)
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, without reading."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.pause_reading()
+        self._transport.set_write_buffer_limits(_HIGH_WATER)
+        connected = transport.get_extra_info("socket")
+        name = transport.get_extra_info("peername")
+        self.peer = describe(connected, name)
+        if self._on_made is not None:
+            self._on_made(self)
+
+    def get_buffer(self, sizehint: int) -> Buffer:
+        """Return the sink's buffer."""
+        if self._closed or self._sink is None:
+            return _DISCARDED
+        return self._sink.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass it on."""
+        if not self._closed:
+            assert self._sink is not None
+            self._sink.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool:
+        """Tell the sink that the peer has ended."""
+        self._lose(None)
+        # The transport closes itself when what was written before is sent.
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the sink, unless it knows."""
+        self._lose(exc)
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _lose(self, reason: Exception | None) -> None:
+        if not self._told:
+            self._told = True
+            if not self._closed and self._sink is not None:
+                self._sink.link_lost(reason)
+
+    def pause_writing(self) -> None:
+        """Take no more."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Take more, and say so."""
+        self._paused = False
+        callback, self._writable = self._writable, None
+        if callback is not None:
+            callback()
+
+    def __repr__(self) -> str:
+        return f"<LoopTcpLink {'closed' if self._closed else 'lost' if self._told else 'open'} {self.peer}>"
+
+
+class LoopTcpListener:
+    """A listening socket of the loop's; peers beyond `max_links` are turned away."""
+
+    def __init__(self, bound: BoundSocket, options: LinkOptions, on_link: Callable[[LoopTcpLink], None]) -> None:
+        self.address = bound.address
+        self._bound = bound
+        self._options = options
+        self._on_link = on_link
+        self._open = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to accept.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        loop = asyncio.get_running_loop()
+        make = loop.create_server if self.address.path is None else loop.create_unix_server
+        try:
+            self._server = await make(lambda: LoopTcpLink(self._made), sock=self._bound.socket, backlog=1024)
+        except BaseException:
+            self._bound.socket.close()
+            self._bound.remove_file()
+            raise
+
+    def _made(self, link: LoopTcpLink) -> None:
+        if self._open >= self._options.max_links:
+            link.close()
+            return
+        self._open += 1
+        link.gone.add_done_callback(self._released)
+        self._on_link(link)
+
+    def _released(self, _: object) -> None:
+        self._open -= 1
+
+    def close(self) -> None:
+        """Stop listening."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._bound.remove_file()
+            server.close()
+
+
+class LoopTcpTransport:
+    """Makes links on the event loop that runs."""
+
+    async def connect(self, address: Address, options: LinkOptions) -> LoopTcpLink:
+        """Connect to the first of the name's addresses that answers.
+
+        Raises:
+            OSError: none of them did.
+        """
+        loop = asyncio.get_running_loop()
+        link = LoopTcpLink()
+        dialled = await _dial(loop, address, options)
+        connect = loop.create_connection if address.path is None else loop.create_unix_connection
+        try:
+            await connect(lambda: link, sock=dialled)
+        except BaseException:
+            dialled.close()
+            raise
+        link.peer = str(address)
+        return link
+
+    async def listen(self, address: Address, options: LinkOptions, on_link: Callable[[LoopTcpLink], None]) -> LoopTcpListener:
+        """Bind and listen.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        listener = LoopTcpListener(BoundSocket(address, options), options, on_link)
+        await listener.start()
+        return listener
+
+    async def adopt(self, accepted: socket.socket, options: LinkOptions) -> LoopTcpLink:
+        """Make a link of a connected stream socket; the object that was given is spent, as after its `detach`.
+
+        Raises:
+            NotImplementedError: it is not a stream socket, or not connected.
+        """
+        own = take_over(accepted, options)
+        own.setblocking(False)
+        link = LoopTcpLink()
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: link, own)
+        except BaseException:
+            own.close()
+            raise
+        return link
+
+
+async def _dial(loop: asyncio.AbstractEventLoop, address: Address, options: LinkOptions) -> socket.socket:
+    found: list[tuple[int, object]]
+    if address.path is not None:
+        found = [(socket.AF_UNIX, address.path)]
+    else:
+        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = [(family, where) for family, _, _, _, where in infos]
+    failure: OSError | None = None
+    for family, where in found:
+        dialled = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            dialled.setblocking(False)
+            prepare(dialled, options)
+            await loop.sock_connect(dialled, where)  # type: ignore[arg-type]
+            refuse_itself(dialled)
+        except OSError as error:
+            dialled.close()
+            failure = error
+        except BaseException:
+            dialled.close()
+            raise
+        else:
+            return dialled
+    raise failure or OSError(errno.EADDRNOTAVAIL, f"{address} stands for no address")
