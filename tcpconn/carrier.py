@@ -325,7 +325,7 @@ class Carrier:
     def pump(self) -> None:
         """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
         session = self.session
-        if self._writing or session is None:
+        if self._writing or session is None or not (session.has_output or self._leftover or session.mux.woken):
             return
         self._writing = True
         lock = self.lock

@@ -18,7 +18,7 @@ __all__ = ["LinkSink"]
 class LinkSink:
     """Receives for a carrier from one particular link; what comes from a link that was replaced is dropped."""
 
-    __slots__ = ("_carrier", "_lock", "_log", "_session", "link")
+    __slots__ = ("_carrier", "_lock", "_log", "_session", "get_buffer", "link")
 
     def __init__(self, carrier: Carrier, session: Session, link: BareLink) -> None:
         self._carrier = carrier
@@ -26,10 +26,8 @@ class LinkSink:
         self._session = session
         self._log = frame_log(f"{link.peer} <-")
         self.link = link
-
-    def get_buffer(self) -> memoryview:
-        """Return the session's buffer; the seat is what guards it."""
-        return self._session.get_buffer()
+        # The session's buffer; whoever may read the link now is who uses it.
+        self.get_buffer = session.receiver.get_buffer
 
     def buffer_updated(self, count: int) -> None:
         """Let the session decode what came, and wake whoever waits for it."""

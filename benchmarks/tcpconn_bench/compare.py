@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backends", default="tcp,zmq", metavar="NAME,...", help="the backends to compare (default: %(default)s)"
     )
     parser.add_argument(
+        "--api",
+        default="blocking",
+        metavar="NAME,...",
+        help="the APIs to use them by: blocking, asyncio, or both (default: %(default)s)",
+    )
+    parser.add_argument(
         "--messages",
         metavar="FILE_OR_DIR",
         help="your own messages: a JSON Lines file, a file of msgpack objects, or a directory with a file for each "
@@ -113,6 +119,9 @@ def run(args: argparse.Namespace) -> int:
     to_stdout = args.json == Path("-")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         return _complain(f"cannot write {args.json}: there is no directory {args.json.parent}", USAGE)
+    for api in _names(args.api) or ("none",):
+        if api not in ("blocking", "asyncio"):
+            return _complain(f"--api {api!r}: there are 'blocking' and 'asyncio'", USAGE)
     try:
         messages = load(args.messages, format=args.format)
     except MessagesError as error:
@@ -149,13 +158,18 @@ def _options(args: argparse.Namespace) -> Options:
         for name, default in (_QUICK if args.quick else _DEFAULTS).items()
     }
     return Options(
-        backends=tuple(name.strip() for name in args.backends.split(",") if name.strip()),
+        backends=_names(args.backends),
+        apis=_names(args.api),
         subjects=tuple(args.subject),
         floors=not args.no_floors,
         timeout=args.timeout,
         command_line=shlex.join(["tcpconn", *sys.argv[1:]]),
         **sizes,
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _complain(text: str, code: int) -> int:

@@ -20,7 +20,8 @@ from tcpconn_bench import environment
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.processes import Pair, SubjectFailed
 from tcpconn_bench.report import Record, round_figures, subjects_result
-from tcpconn_bench.subjects import FLOORS, Subject, find
+from tcpconn_bench.subjects import ASYNCIO, FLOORS, find
+from tcpconn_bench.subjects.base import Candidate
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM, fit, take
 
 __all__ = ["Options", "UsageError", "compare"]
@@ -36,6 +37,7 @@ class Options:
 
     Attributes:
         backends: names of backends of tcpconn.
+        apis: which of its APIs each is used by: "blocking", "asyncio".
         subjects: further subjects, as `module:name`.
         floors: whether each backend's floor is measured with it.
         rounds: how many rounds are measured.
@@ -48,6 +50,7 @@ class Options:
     """
 
     backends: tuple[str, ...]
+    apis: tuple[str, ...]
     subjects: tuple[str, ...]
     floors: bool
     rounds: int
@@ -109,7 +112,8 @@ def compare(messages: MessageSet, options: Options) -> dict[str, Any]:
 def _choose(options: Options) -> tuple[list[_Entrant], dict[str, str]]:
     """Return the subjects to measure, each backend before its floor, and why others are not."""
     keys: list[str] = []
-    for backend in (*options.backends, *options.subjects):
+    backends = [backend if api == "blocking" else backend + ASYNCIO for backend in options.backends for api in options.apis]
+    for backend in (*backends, *options.subjects):
         keys.append(backend)
         if options.floors and backend in FLOORS:
             keys.append(FLOORS[backend])
@@ -126,9 +130,9 @@ def _choose(options: Options) -> tuple[list[_Entrant], dict[str, str]]:
     return entrants, skipped
 
 
-def _find(key: str, options: Options) -> tuple[Subject, str | None]:
+def _find(key: str, options: Options) -> tuple[Candidate, str | None]:
     """Return a subject, and why it cannot be measured here, or None."""
-    if key in options.backends and (":" in key or key in FLOORS.values()):
+    if key.removesuffix(ASYNCIO) in options.backends and (":" in key or key in FLOORS.values()):
         raise UsageError(f"{key!r} is no backend of tcpconn; name further subjects with --subject")
     try:
         subject = find(key)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
-from tcpconn_bench.subjects.base import Endpoint, Listener
+from tcpconn_bench.subjects.base import AsyncEndpoint, AsyncListener, Endpoint, Listener
 
-__all__ = ["Connect", "Serve", "serve"]
+__all__ = ["Connect", "Serve", "serve", "serve_asyncio"]
 
 Serve = Callable[[str, str], str]
 """From the names of a subject and of a service to the address of a server that is running."""
@@ -62,5 +63,29 @@ def _until_closed(serve_one: Callable[[Endpoint], None], endpoint: Endpoint) -> 
             serve_one(endpoint)
         finally:
             endpoint.close()
+    except Exception as error:
+        print(f"connection ended: {type(error).__name__}: {error}")
+
+
+async def _echo_asyncio(endpoint: AsyncEndpoint) -> None:
+    send = endpoint.send
+    receive = endpoint.receive
+    while True:
+        await send(await receive())  # type: ignore[arg-type]
+
+
+async def serve_asyncio(listener: AsyncListener) -> None:
+    """Echo on every connection, each in a task of its own, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            tasks.create_task(_until_closed_asyncio(await listener.accept()))
+
+
+async def _until_closed_asyncio(endpoint: AsyncEndpoint) -> None:
+    try:
+        try:
+            await _echo_asyncio(endpoint)
+        finally:
+            await endpoint.close()
     except Exception as error:
         print(f"connection ended: {type(error).__name__}: {error}")

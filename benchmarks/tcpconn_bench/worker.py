@@ -7,22 +7,25 @@ even if that is killed.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from time import process_time
-from typing import Any
+from typing import Any, cast
 
 from tcpconn_bench.messages import MessageSet
-from tcpconn_bench.serving import serve
-from tcpconn_bench.subjects import Endpoint, Listener, Subject, find
+from tcpconn_bench.serving import serve, serve_asyncio
+from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Subject, find, is_async
+from tcpconn_bench.subjects.base import AsyncListener
 from tcpconn_bench.workloads import WORKLOADS, summarize, take
+from tcpconn_bench.workloads_asyncio import ASYNC_WORKLOADS
 
 __all__ = ["main"]
 
@@ -32,6 +35,7 @@ class Control:
 
     def __init__(self) -> None:
         self.commands: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._heard: Callable[[], object] = _nothing
         # What a subject prints must not look like an answer: standard output becomes standard error.
         self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
@@ -44,12 +48,21 @@ class Control:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self.commands.put(json.loads(line))
+                self._heard()
         os._exit(0)
+
+    def call_when_heard(self, callback: Callable[[], object]) -> None:
+        """Call something, in another thread, after each command that comes from now on."""
+        self._heard = callback
 
     def answer(self, **answer: Any) -> None:
         """Answer the command that is being carried out."""
         self._answers.write(json.dumps(answer) + "\n")
         self._answers.flush()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Worker:
@@ -114,6 +127,77 @@ class Worker:
             self._listener.close()
 
 
+class AsyncWorker:
+    """Carries out commands for a subject on an event loop, which goes on between them."""
+
+    def __init__(self, subject: AsyncSubject, messages: list[bytes], control: Control) -> None:
+        self._subject = subject
+        self._messages = messages
+        self._control = control
+        self._listener: AsyncListener | None = None
+        self._endpoint: AsyncEndpoint | None = None
+
+    async def run(self) -> None:
+        """Carry out commands until 'close'.
+
+        Raises:
+            Exception: whatever the subject raises.
+        """
+        loop = asyncio.get_running_loop()
+        heard = asyncio.Event()
+        self._control.call_when_heard(lambda: loop.call_soon_threadsafe(heard.set))
+        while True:
+            while self._control.commands.empty():
+                heard.clear()
+                if self._control.commands.empty():
+                    await heard.wait()
+            if not await self._carry_out(self._control.commands.get()):
+                return
+
+    async def _carry_out(self, command: Mapping[str, Any]) -> bool:
+        answer = self._control.answer
+        match command["do"]:
+            case "listen":
+                self._listener = await self._subject.listen()
+                answer(address=self._listener.address, settings=dict(self._subject.settings()))
+            case "accept":
+                assert self._listener is not None
+                self._endpoint = await self._listener.accept()
+                answer()
+            case "serve":
+                listener = await self._subject.listen()
+                answer(address=listener.address)
+                await serve_asyncio(listener)
+            case "connect":
+                self._endpoint = await self._subject.connect(command["address"])
+                answer()
+            case "work":
+                answer(**await self._work(command))
+            case "close":
+                if self._endpoint is not None:
+                    await self._endpoint.close()
+                if self._listener is not None:
+                    await self._listener.close()
+                answer()
+                return False
+            case other:
+                raise ValueError(f"unknown command {other!r}")
+        return True
+
+    async def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._endpoint is not None
+        workload = ASYNC_WORKLOADS[command["workload"]]
+        prepare = workload.client if command["side"] == "client" else workload.server
+        part = prepare(take(self._messages, command["start"], command["count"]))
+        gc.collect()
+        if command["side"] == "server":
+            self._control.answer(ready=True)
+        begun = process_time()
+        result = await part(self._endpoint)
+        result["cpu_seconds"] = process_time() - begun
+        return summarize(result)
+
+
 def main(arguments: list[str]) -> int:
     """Serve one subject; returns the exit code."""
     name, *path = arguments
@@ -123,7 +207,10 @@ def main(arguments: list[str]) -> int:
         subject = find(name)
         gc.collect()
         gc.freeze()
-        Worker(subject, messages, control).run()
+        if is_async(subject):
+            asyncio.run(AsyncWorker(subject, messages, control).run())
+        else:
+            Worker(cast("Subject", subject), messages, control).run()
     except Exception as error:
         traceback.print_exc()
         control.answer(error=f"{type(error).__name__}: {error}")

@@ -17,15 +17,28 @@ from time import perf_counter_ns
 from typing import Any
 
 from tcpconn_bench.stats import Distribution
-from tcpconn_bench.subjects.base import Endpoint
+from tcpconn_bench.subjects.base import Endpoint, Message
 
-__all__ = ["ROUND_TRIP", "STREAM", "WORKLOADS", "Part", "Workload", "fit", "summarize", "take"]
+__all__ = [
+    "ALL_RECEIVED",
+    "ROUND_TRIP",
+    "STREAM",
+    "WORKLOADS",
+    "Part",
+    "Workload",
+    "batches_of",
+    "check_confirmation",
+    "count_right",
+    "fit",
+    "summarize",
+    "take",
+]
 
 _BATCH_MESSAGES = 64
 _BATCH_BYTES = 256 * 1024
 """A stream is verified in batches of so much: small enough to stay in the processor's cache."""
 
-_ALL_RECEIVED = b"all received"
+ALL_RECEIVED = b"all received"
 
 Part = Callable[[Endpoint], dict[str, Any]]
 """Does one side's work on an endpoint and returns what it measured; `verified` counts the messages it found right."""
@@ -101,33 +114,46 @@ def _pour(messages: Sequence[bytes]) -> Part:
         endpoint.send_many(messages)
         answer = endpoint.receive()
         seconds = (perf_counter_ns() - begun) / 1e9
-        if answer != _ALL_RECEIVED:
-            raise ValueError(f"the receiver's confirmation came back as {bytes(answer[:40])!r}")
+        check_confirmation(answer)
         return {"seconds": seconds}
 
     return run
 
 
 def _drain(messages: Sequence[bytes]) -> Part:
-    batches = _batches(messages)
+    batches = batches_of(messages)
 
     def run(endpoint: Endpoint) -> dict[str, Any]:
         receive_many = endpoint.receive_many
         verified = 0
         for batch in batches:
             received = receive_many(len(batch))
-            if received == batch:
-                verified += len(batch)
-            else:
-                verified += sum(map(bytes.__eq__, batch, map(bytes, received)))
+            verified += count_right(batch, received)
         # One clock for the whole: the client's, which this message stops. It costs a stream half a round trip.
-        endpoint.send(_ALL_RECEIVED)
+        endpoint.send(ALL_RECEIVED)
         return {"verified": verified}
 
     return run
 
 
-def _batches(messages: Sequence[bytes]) -> list[list[bytes]]:
+def count_right(batch: list[bytes], received: Sequence[Message]) -> int:
+    """Return how many of the received messages are what was to come."""
+    if received == batch:
+        return len(batch)
+    return sum(map(bytes.__eq__, batch, map(bytes, received)))
+
+
+def check_confirmation(answer: Message) -> None:
+    """Check what the receiver of a stream says at its end.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if answer != ALL_RECEIVED:
+        raise ValueError(f"the receiver's confirmation came back as {bytes(answer[:40])!r}")
+
+
+def batches_of(messages: Sequence[bytes]) -> list[list[bytes]]:
     batches: list[list[bytes]] = []
     room = 0
     for message in messages:

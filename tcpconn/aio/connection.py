@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from tcpconn.aio.waiting import carry_out
+from tcpconn.aio.waiting import carry_out, wait
 from tcpconn.carrier import Carrier
 from tcpconn.connection import LogicalConnection
 from tcpconn.errors import ConnectionClosed, TcpconnError
@@ -32,6 +33,7 @@ class AsyncConnection(LogicalConnection):
     def __init__(self, carrier: Carrier, stream: Stream, pool: AsyncPool | None = None) -> None:
         super().__init__(carrier, stream, None if pool is None else pool.release)
         self._pool = pool
+        self._thread = get_ident()
 
     # -- sending
 
@@ -54,8 +56,10 @@ class AsyncConnection(LogicalConnection):
             MessageTooLarge: longer than the peer's `max_message`; nothing was sent.
             ConnectionClosed, ConnectionLost: the connection has ended.
             TypeError: not a bytes-like object.
+            RuntimeError: called in another thread than the event loop's.
         """
         payload = message if type(message) is bytes else to_bytes(message)
+        self._check_thread()
         with self._lock:
             if not self._outbox.send(self._stream, payload):
                 await carry_out(self._sending(payload, timeout))
@@ -150,9 +154,23 @@ class AsyncConnection(LogicalConnection):
         with self._lock:
             return await self._receive(self._mux.take, timeout)
 
+    def _check_thread(self) -> None:
+        # A future would notice, but a transport does not, and what does not wait has no future.
+        if get_ident() != self._thread:
+            raise RuntimeError(f"{self._label()} belongs to the event loop of another thread")
+
     async def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
-        item = take(self._stream)
-        if item is None:
+        self._check_thread()
+        stream = self._stream
+        item = take(stream)
+        if item is None and timeout is None:
+            # What `_receiving` does, without the generator: this is on the way of every message that is waited for.
+            carrier = self._carrier
+            carrier.turned = True
+            while item is None:
+                await wait(carrier, stream.waiters, lambda: stream.readable, None)
+                item = take(stream)
+        elif item is None:
             item = await carry_out(self._receiving(take, timeout))
         if self._outbox.urgent:
             self._carrier.pump()

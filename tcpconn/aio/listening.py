@@ -90,16 +90,19 @@ class AsyncListener:
         raise TimedOut(f"nobody opened a connection to {self.address} within {timeout} s")
 
     async def _wait(self, timeout: float | None) -> None:
-        waiter = TaskWaiter(self._keeper.loop)
-        timer = None if timeout is None else self._keeper.loop.call_later(max(timeout, 0.0), waiter.expire)
-        self._waiters.append(waiter)
-        try:
-            while not self._queue and not self._closed and not waiter.late:
-                await waiter.sleep()
-        finally:
-            self._waiters.remove(waiter)
-            if timer is not None:
-                timer.cancel()
+        deadline = None if timeout is None else self._keeper.loop.time() + timeout
+        while not self._queue and not self._closed:
+            waiter = TaskWaiter(self._keeper.loop)
+            timer = None if deadline is None else self._keeper.loop.call_at(deadline, waiter.expire)
+            self._waiters.append(waiter)
+            try:
+                await waiter.future
+            finally:
+                self._waiters.remove(waiter)
+                if timer is not None:
+                    timer.cancel()
+            if waiter.late:
+                return
 
     def __aiter__(self) -> AsyncIterator[AsyncConnection]:
         """Yield connections as peers open them, until the listener is closed."""

@@ -17,29 +17,23 @@ T = TypeVar("T")
 
 
 class TaskWaiter:
-    """One task's means to sleep and to be woken; the loop's thread wakes it."""
+    """One task's means to sleep and to be woken, once; the loop's thread wakes it."""
 
-    __slots__ = ("_future", "_loop", "late")
+    __slots__ = ("future", "late")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._future: asyncio.Future[None] = loop.create_future()
+        self.future: asyncio.Future[None] = loop.create_future()
         self.late = False
 
     def wake(self) -> None:
         """Make the task look again at what it waits for."""
-        if not self._future.done():
-            self._future.set_result(None)
+        if not self.future.done():
+            self.future.set_result(None)
 
     def expire(self) -> None:
         """Wake it because its time has passed."""
         self.late = True
         self.wake()
-
-    async def sleep(self) -> None:
-        """Sleep until woken; a wake-up from before counts."""
-        await self._future
-        self._future = self._loop.create_future()
 
 
 async def carry_out(steps: Steps[T]) -> T:
@@ -71,28 +65,25 @@ async def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bo
         Whether it is ready; False when the deadline, by `time.monotonic()`, has passed.
     """
     carrier.pump()
-    if ready():
-        return True
-    loop = asyncio.get_running_loop()
-    waiter = TaskWaiter(loop)
-    # A timer's callback runs behind those of the descriptors that were ready at the same time.
-    timer = None if deadline is None else loop.call_later(max(deadline - time.monotonic(), 0.0), waiter.expire)
-    waiters.append(waiter)
-    try:
-        while True:
-            carrier.lock.release()
-            try:
-                await waiter.sleep()
-            finally:
-                carrier.lock.acquire()
-            if ready():
-                return True
-            if waiter.late:
-                return False
-    finally:
-        waiters.remove(waiter)
-        if timer is not None:
-            timer.cancel()
+    lock = carrier.lock
+    # Not `get_running_loop()`, which before Python 3.12 is a system call each time.
+    loop: asyncio.AbstractEventLoop = carrier.keeper.loop  # type: ignore[attr-defined]
+    while not ready():
+        waiter = TaskWaiter(loop)
+        # A timer's callback runs behind those of the descriptors that were ready at the same time.
+        timer = None if deadline is None else loop.call_later(max(deadline - time.monotonic(), 0.0), waiter.expire)
+        waiters.append(waiter)
+        lock.release()
+        try:
+            await waiter.future
+        finally:
+            lock.acquire()
+            waiters.remove(waiter)
+            if timer is not None:
+                timer.cancel()
+        if waiter.late:
+            return ready()
+    return True
 
 
 class _Closing(Protocol):

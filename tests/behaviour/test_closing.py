@@ -17,6 +17,8 @@ from flavours import Api
 from stranger import Stranger, hello
 from tcpconn.frames import Code, FrameType, decode_reason, ping
 
+pytestmark = pytest.mark.flavours("blocking", "asyncio", "uvloop")
+
 
 def test_what_was_sent_before_the_close_arrives_then_the_peer_learns_of_it(pair: Pair) -> None:
     client, server = pair()

@@ -9,6 +9,8 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Listen, Pair
 
+pytestmark = pytest.mark.flavours("blocking", "asyncio", "uvloop")
+
 
 def fill(connection: tcpconn.Connection, message: bytes) -> int:
     """Send until the peer's credit is used up, and return how many messages went out."""

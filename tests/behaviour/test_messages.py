@@ -15,6 +15,8 @@ import pytest
 import tcpconn
 from behaving import DEADLINE, Connect, Echo, Pair
 
+pytestmark = pytest.mark.flavours("blocking", "asyncio", "uvloop", "blocking to asyncio", "asyncio to blocking")
+
 CHUNK = tcpconn.Config().chunk_size
 SIZES = [0, 1, 100, 4095, 4096, CHUNK - 21, CHUNK - 20, CHUNK - 19, CHUNK, CHUNK + 1, 300_000, 1 << 20, (1 << 20) + 1, 5 << 20]
 

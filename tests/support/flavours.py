@@ -14,6 +14,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
+import uvloop
+
 import tcpconn
 from tcpconn import aio
 from tcpconn.aio.waiting import Opening
@@ -189,6 +191,7 @@ class Mixed:
 FLAVOURS: dict[str, Callable[[], Api]] = {
     "blocking": Blocking,
     "asyncio": lambda: cast(Api, Asyncio()),
+    "uvloop": lambda: cast(Api, Asyncio(uvloop.new_event_loop)),
     "blocking to asyncio": lambda: cast(Api, Mixed(Blocking(), cast(Api, Asyncio()))),
     "asyncio to blocking": lambda: cast(Api, Mixed(cast(Api, Asyncio()), Blocking())),
 }

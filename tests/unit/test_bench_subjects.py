@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tcpconn_bench.subjects import Endpoint, Subject, find
+from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Subject, find, is_async
+from tcpconn_bench.subjects.base import AsyncListener
 from tcpconn_bench.subjects.plain_socket import PlainSocket
 
 SIZES = [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 300_000, 1_000_000]
@@ -23,7 +26,8 @@ def floor(request: pytest.FixtureRequest) -> Subject:
     reason = subject.unavailable()
     if reason is not None:
         pytest.skip(reason)
-    return subject
+    assert not is_async(subject)
+    return cast("Subject", subject)
 
 
 @pytest.fixture
@@ -58,6 +62,43 @@ def test_a_floor_carries_messages_of_every_size(ends: tuple[Endpoint, Endpoint, 
 @given(sizes=st.lists(st.sampled_from(SIZES[:7]) | st.integers(0, 70_000), max_size=30))
 def test_a_floor_carries_messages_of_mixed_sizes(ends: tuple[Endpoint, Endpoint, ThreadPoolExecutor], sizes: list[int]) -> None:
     check([bytes([number]) * size for number, size in enumerate(sizes)], *ends)
+
+
+@pytest.mark.parametrize("name", ["plain-protocol", "plain-streams", "plain-zmq.asyncio", "tcp-asyncio", "zmq-asyncio"])
+def test_a_subject_of_asyncio_carries_messages_of_every_size(name: str) -> None:
+    subject = find(name)
+    assert is_async(subject)
+    messages = [bytes([number]) * size for number, size in enumerate(SIZES)]
+    messages += messages[::-1]
+
+    async def there_in_one_go_and_back_one_by_one(subject: AsyncSubject) -> None:
+        listener = await subject.listen()
+        client, server = await asyncio.gather(subject.connect(listener.address), _first(listener))
+        received, _ = await asyncio.gather(_receive_halves(server, len(messages)), client.send_many(messages))
+        assert received == messages
+
+        async def send_back() -> None:
+            for message in messages:
+                await server.send(message)
+
+        async def receive_them() -> list[object]:
+            return [await client.receive() for _ in messages]
+
+        back, _ = await asyncio.gather(receive_them(), send_back())
+        assert back == messages
+        await asyncio.gather(client.close(), server.close())
+        await listener.close()
+
+    asyncio.run(asyncio.wait_for(there_in_one_go_and_back_one_by_one(subject), DEADLINE))
+
+
+async def _first(listener: AsyncListener) -> AsyncEndpoint:
+    return await listener.accept()
+
+
+async def _receive_halves(end: AsyncEndpoint, count: int) -> list[object]:
+    half = count // 2
+    return [*await end.receive_many(half), *await end.receive_many(count - half)]
 
 
 def test_a_plain_socket_notices_that_its_peer_has_gone() -> None:

@@ -60,19 +60,15 @@ class LoopTcpLink(asyncio.BufferedProtocol):
 
         Raises:
             OSError: the link is broken or closed.
-            RuntimeError: the calling thread is not the loop's.
         """
-        if self._closed or self._transport.is_closing():
+        if self._closed or self._told:
             raise OSError(errno.EPIPE, f"the link to {self.peer} is closed")
-        if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError(f"the connection to {self.peer} belongs to another event loop")
         if self._paused:
             return 0
+        size = sum(map(len, buffers))
         if len(buffers) == 1:
             self._transport.write(buffers[0])
-            return len(buffers[0])
-        size = sum(map(len, buffers))
-        if size < JOIN_BELOW * len(buffers):
+        elif size < JOIN_BELOW * len(buffers):
             self._transport.write(b"".join(buffers))
         else:
             self._transport.writelines(buffers)

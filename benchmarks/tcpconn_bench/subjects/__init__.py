@@ -4,25 +4,45 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from tcpconn_bench.subjects.base import Endpoint, Listener, Message, Subject
+from tcpconn_bench.subjects.base import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Message, Subject, is_async
 
-__all__ = ["FLOORS", "Endpoint", "Listener", "Message", "Subject", "find"]
+__all__ = [
+    "ASYNCIO",
+    "FLOORS",
+    "AsyncEndpoint",
+    "AsyncSubject",
+    "Endpoint",
+    "Listener",
+    "Message",
+    "Subject",
+    "find",
+    "is_async",
+]
 
-FLOORS = {"tcp": "plain-socket", "zmq": "plain-pyzmq"}
+ASYNCIO = "-asyncio"
+"""What the name of a backend ends in that is used by the asyncio API."""
+
+FLOORS = {
+    "tcp": "plain-socket",
+    "zmq": "plain-pyzmq",
+    f"tcp{ASYNCIO}": "plain-protocol",
+    f"zmq{ASYNCIO}": "plain-zmq.asyncio",
+}
 """What each backend is built on; a backend that is not named here has no floor."""
 
 
-def find(name: str) -> Subject:
+def find(name: str) -> Subject | AsyncSubject:
     """Return the subject called `name`.
 
     Args:
-        name: the name of a floor or of a backend, or `module:name` for a subject from elsewhere.
+        name: the name of a floor or of a backend, the latter with `-asyncio` for the asyncio API, or `module:name` for a
+            subject from elsewhere.
 
     Raises:
         ValueError: there is no such module or name in it.
         tcpconn.ConfigError: no backend of that name is installed.
     """
-    subject: Subject
+    subject: Subject | AsyncSubject
     if ":" in name:
         subject = _find_elsewhere(name)
     elif name == "plain-socket":
@@ -33,18 +53,34 @@ def find(name: str) -> Subject:
         from tcpconn_bench.subjects.plain_pyzmq import PlainPyzmq
 
         subject = PlainPyzmq()
+    elif name == "plain-protocol":
+        from tcpconn_bench.subjects.plain_asyncio import PlainProtocol
+
+        subject = PlainProtocol()
+    elif name == "plain-streams":
+        from tcpconn_bench.subjects.plain_asyncio import PlainStreams
+
+        subject = PlainStreams()
+    elif name == "plain-zmq.asyncio":
+        from tcpconn_bench.subjects.plain_zmq_asyncio import PlainZmqAsyncio
+
+        subject = PlainZmqAsyncio()
+    elif name.endswith(ASYNCIO):
+        from tcpconn_bench.subjects.ours_asyncio import TcpconnAsyncio
+
+        subject = TcpconnAsyncio(name, name.removesuffix(ASYNCIO), FLOORS.get(name))
     else:
         from tcpconn_bench.subjects.ours import Tcpconn
 
-        subject = Tcpconn(name, FLOORS.get(name))
+        subject = Tcpconn(name, name, FLOORS.get(name))
     return subject
 
 
-def _find_elsewhere(name: str) -> Subject:
+def _find_elsewhere(name: str) -> Subject | AsyncSubject:
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"subject {name!r} cannot be loaded: {error}; write it as module:name") from error
-    subject: Subject = found() if callable(found) else found
+    subject: Subject | AsyncSubject = found() if callable(found) else found
     return subject

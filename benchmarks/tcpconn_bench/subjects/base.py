@@ -8,9 +8,20 @@ ours is named to the comparison as `module:name`; the name must be a `Subject`, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from inspect import iscoroutinefunction
+from typing import Any, Protocol, TypeGuard
 
-__all__ = ["Endpoint", "Listener", "Message", "Subject"]
+__all__ = [
+    "AsyncEndpoint",
+    "AsyncListener",
+    "AsyncSubject",
+    "Candidate",
+    "Endpoint",
+    "Listener",
+    "Message",
+    "Subject",
+    "is_async",
+]
 
 Message = bytes | bytearray | memoryview
 """What `receive` returns; it need only compare equal to the bytes that were sent."""
@@ -61,8 +72,49 @@ class Listener(Protocol):
         ...
 
 
-class Subject(Protocol):
-    """Something to compare."""
+class AsyncEndpoint(Protocol):
+    """One end of one connection, used by one task of an asyncio event loop; otherwise as `Endpoint`."""
+
+    async def send(self, message: bytes, /) -> object:
+        """Send one message, so that it goes out without any further call."""
+        ...
+
+    async def receive(self) -> Message:
+        """Wait for the next message and return it."""
+        ...
+
+    async def send_many(self, messages: Sequence[bytes], /) -> object:
+        """Send messages in the quickest way there is; they may still be on their way out when this returns."""
+        ...
+
+    async def receive_many(self, count: int, /) -> Sequence[Message]:
+        """Wait for exactly `count` messages and return them in the quickest way there is."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection in good order."""
+        ...
+
+
+class AsyncListener(Protocol):
+    """The server's side before there is a connection, on an event loop."""
+
+    @property
+    def address(self) -> str:
+        """What the client process has to be given."""
+        ...
+
+    async def accept(self) -> AsyncEndpoint:
+        """Wait for the next connection."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+class Candidate(Protocol):
+    """What subjects of both kinds have."""
 
     @property
     def name(self) -> str:
@@ -91,6 +143,10 @@ class Subject(Protocol):
         """Return the settings in force in this process, for the result file; nothing secret."""
         ...
 
+
+class Subject(Candidate, Protocol):
+    """Something to compare."""
+
     def listen(self) -> Listener:
         """Listen on an address that is free."""
         ...
@@ -98,3 +154,20 @@ class Subject(Protocol):
     def connect(self, address: str, /) -> Endpoint:
         """Connect to a listener's address."""
         ...
+
+
+class AsyncSubject(Candidate, Protocol):
+    """Something to compare that works on an asyncio event loop, which is running when any of its methods is called."""
+
+    async def listen(self) -> AsyncListener:
+        """Listen on an address that is free."""
+        ...
+
+    async def connect(self, address: str, /) -> AsyncEndpoint:
+        """Connect to a listener's address."""
+        ...
+
+
+def is_async(subject: Subject | AsyncSubject) -> TypeGuard[AsyncSubject]:
+    """Whether a subject is one for an event loop."""
+    return iscoroutinefunction(subject.listen)

@@ -14,7 +14,7 @@ import tcpconn
 from tcpconn.transport import load_transport
 from tcpconn_bench.subjects.base import Message
 
-__all__ = ["Tcpconn"]
+__all__ = ["Backend", "Tcpconn"]
 
 
 class _Endpoint:
@@ -52,13 +52,14 @@ class _Listener:
         self._listener.close()
 
 
-class Tcpconn:
-    """The subject; see the module's text."""
+class Backend:
+    """What the subjects of both flavours have."""
 
     role = "backend"
 
-    def __init__(self, backend: str, floor: str | None) -> None:
-        self.name = backend
+    def __init__(self, name: str, backend: str, floor: str | None) -> None:
+        self.name = name
+        self.backend = backend
         self.floor = floor
 
     def unavailable(self) -> str | None:
@@ -67,20 +68,24 @@ class Tcpconn:
         Raises:
             tcpconn.ConfigError: no backend of this name is installed, or a setting from the environment or the file is wrong.
         """
-        tcpconn.Config.load(backend=self.name)
-        if self.name == "memory":
+        tcpconn.Config.load(backend=self.backend)
+        if self.backend == "memory":
             return "it carries messages within one process, and the comparison is between two"
         try:
-            load_transport(self.name)
+            load_transport(self.backend)
         except tcpconn.BackendUnavailable as error:
             return str(error)
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        return dataclasses.asdict(tcpconn.Config.load(backend=self.name))
+        return dataclasses.asdict(tcpconn.Config.load(backend=self.backend))
+
+
+class Tcpconn(Backend):
+    """The subject; see the module's text."""
 
     def listen(self) -> _Listener:
-        return _Listener(self.name)
+        return _Listener(self.backend)
 
     def connect(self, address: str) -> _Endpoint:
-        return _Endpoint(tcpconn.connect(address, backend=self.name))
+        return _Endpoint(tcpconn.connect(address, backend=self.backend))

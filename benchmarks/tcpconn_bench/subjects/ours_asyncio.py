@@ -1,0 +1,51 @@
+"""The asyncio API of tcpconn on each of its backends, with the configuration in force here; see `ours`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tcpconn import aio
+from tcpconn_bench.subjects.base import Message
+from tcpconn_bench.subjects.ours import Backend
+
+__all__ = ["TcpconnAsyncio"]
+
+
+class _Endpoint:
+    """A logical connection; its own methods are what the comparison calls, with nothing in between."""
+
+    def __init__(self, connection: aio.AsyncConnection) -> None:
+        self._connection = connection
+        self.send = connection.send
+        self.receive = connection.receive
+        self.send_many = connection.send_many
+        self.close = connection.close
+
+    async def receive_many(self, count: int) -> Sequence[Message]:
+        receive_many = self._connection.receive_many
+        found = await receive_many(count)
+        while len(found) < count:
+            found += await receive_many(count - len(found))
+        return found
+
+
+class _Listener:
+    """A listener on the loopback interface."""
+
+    def __init__(self, listener: aio.AsyncListener) -> None:
+        self._listener = listener
+        self.address = listener.address
+        self.close = listener.close
+
+    async def accept(self) -> _Endpoint:
+        return _Endpoint(await self._listener.accept())
+
+
+class TcpconnAsyncio(Backend):
+    """The subject; see the module's text."""
+
+    async def listen(self) -> _Listener:
+        return _Listener(await aio.listen("127.0.0.1:0", backend=self.backend))
+
+    async def connect(self, address: str) -> _Endpoint:
+        return _Endpoint(await aio.connect(address, backend=self.backend))
