@@ -5,19 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from typing import cast
 
 import pytest
 
 import tcpconn
 from tcpconn_bench.processes import WorkerProcess, gather
 from tcpconn_bench.serving import Connect, Serve, serve
-from tcpconn_bench.subjects import FLOORS, Endpoint, find
+from tcpconn_bench.subjects import FLOORS, Endpoint, Subject, find, is_async
 
 TIMEOUT = 30.0
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Serve]:
+def workers() -> dict[str, WorkerProcess]:
+    """The processes of the servers, by their addresses."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def server(workers: dict[str, WorkerProcess]) -> Iterator[Serve]:
     """Return a function from the names of a subject and a service to the address of a server.
 
     A server of ours serves any number of connections, one after another and at a time. A floor serves one, so there is a
@@ -36,6 +43,7 @@ def server() -> Iterator[Serve]:
                     stack.callback(worker.end)
                     worker.tell(do="serve", service=service, threads=not one_only)
                     address = gather([worker], TIMEOUT)[0]["address"]
+                    workers[address] = worker
                 addresses[subject, service] = address
             return addresses[subject, service]
 
@@ -44,7 +52,7 @@ def server() -> Iterator[Serve]:
 
 def _serve_in_a_thread(service: str, stack: ExitStack) -> str:
     """The memory backend reaches no other process."""
-    listener = find("memory").listen()
+    listener = cast("Subject", find("memory")).listen()
 
     def serve_until_closed() -> None:
         with suppress(tcpconn.ConnectionClosed):
@@ -64,7 +72,9 @@ def connect(server: Serve) -> Iterator[Connect]:
 
         def open_one(subject: str, service: str) -> Endpoint:
             _skip_unless_available(subject)
-            endpoint = find(subject).connect(server(subject, service))
+            found = find(subject)
+            assert not is_async(found)
+            endpoint = cast("Subject", found).connect(server(subject, service))
             stack.callback(endpoint.close)
             return endpoint
 
@@ -87,3 +97,10 @@ def backend(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"backend {name!r} is not installed")
     _skip_unless_available(name)
     return name
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the benchmarks have measured beside their times."""
+    for report in terminalreporter.getreports("passed"):
+        for title, text in report.user_properties:
+            terminalreporter.write_line(f"{title}: {text}")

@@ -74,11 +74,18 @@ async def _echo_asyncio(endpoint: AsyncEndpoint) -> None:
         await send(await receive())  # type: ignore[arg-type]
 
 
-async def serve_asyncio(listener: AsyncListener) -> None:
-    """Echo on every connection, each in a task of its own, until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
+async def serve_asyncio(listener: AsyncListener, *, tasks: bool) -> None:
+    """Echo on every connection, until the process ends.
+
+    Args:
+        listener: where connections come from.
+        tasks: a task for each connection; else there is only one connection, served by this task.
+    """
+    if not tasks:
+        await _echo_asyncio(await listener.accept())
+    async with asyncio.TaskGroup() as group:
         while True:
-            tasks.create_task(_until_closed_asyncio(await listener.accept()))
+            group.create_task(_until_closed_asyncio(await listener.accept()))
 
 
 async def _until_closed_asyncio(endpoint: AsyncEndpoint) -> None:

@@ -167,7 +167,7 @@ class AsyncWorker:
             case "serve":
                 listener = await self._subject.listen()
                 answer(address=listener.address)
-                await serve_asyncio(listener)
+                await serve_asyncio(listener, tasks=command["threads"])
             case "connect":
                 self._endpoint = await self._subject.connect(command["address"])
                 answer()
