@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
-from tcpconn.connection import LogicalConnection
+from tcpconn.connection import LogicalConnection, after
 from tcpconn.errors import ConnectionClosed, TcpconnError
-from tcpconn.leading import carry_out
+from tcpconn.leading import carry_out, wait
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
@@ -120,9 +120,15 @@ class Connection(LogicalConnection):
             return self._receive(self._mux.take, timeout)
 
     def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
-        item = take(self._stream)
+        stream = self._stream
+        item = take(stream)
         if item is None:
-            item = carry_out(self._receiving(take, timeout))
+            carrier, deadline = self._carrier, after(timeout)
+            carrier.turned = True
+            while item is None:
+                if not wait(carrier, stream.waiters, lambda: stream.readable, deadline):
+                    raise self._no_message(timeout)
+                item = take(stream)
         if self._outbox.urgent:
             self._carrier.pump()
         return item

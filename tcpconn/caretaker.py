@@ -25,6 +25,7 @@ from tcpconn.waiting import Seat, Waiter, current_waiter
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
+    from tcpconn.writing import LinkWriter
 
 __all__ = ["Caretaker"]
 
@@ -167,7 +168,7 @@ class Caretaker:
             self.forget(seat)
         link.close()
 
-    def want_write(self, carrier: Carrier) -> None:
+    def want_write(self, carrier: LinkWriter) -> None:
         """Have a carrier go on writing as soon as its link takes more. Its lock is held."""
         seat = carrier.seat
         if seat is None:

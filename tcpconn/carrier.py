@@ -8,9 +8,8 @@ thread is there; in the asyncio driver the event loop does it all. The carrier d
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from tcpconn.config import Config
@@ -19,25 +18,21 @@ from tcpconn.frames import Code
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.notices import Notices
-from tcpconn.payloads import rest_of
 from tcpconn.polling import BusyPoll
 from tcpconn.session import Session
 from tcpconn.sink import LinkSink
-from tcpconn.steps import Wakeable
 from tcpconn.stream import Stream
-from tcpconn.tracing import FrameLog, frame_log
+from tcpconn.tracing import frame_log
 from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat
+from tcpconn.writing import LinkWriter
 
-__all__ = ["LAST_WORDS", "Carrier"]
+__all__ = ["Carrier"]
 
 log = logging.getLogger("tcpconn")
 
-LAST_WORDS = 1.0
-"""Seconds for what is said last: for what a peer said before its link broke to be read, for a goodbye to be written."""
 
-
-class Carrier:
+class Carrier(LinkWriter):
     """Carries one session.
 
     `lock` guards everything below except reading from the channel, which the seat guards. No lock is held while a system call
@@ -69,30 +64,17 @@ class Carrier:
         on_end: Callable[[Carrier], None] | None = None,
     ) -> None:
         self.config = config
-        self.address = address
-        self.keeper = keeper
-        self.lock = threading.Lock()
-        self.session: Session | None = None
-        self.link: BareLink | None = None
-        self.seat: Seat | None = None
+        super().__init__(address, keeper)
         self.sink: LinkSink | None = None
         self.failure: Callable[[], TcpconnError] | None = None
         self.turned = True
         self.last_write = 0.0
         self.reconnects = 0
         self.dial: Callable[[Carrier], None] | None = None
-        self.waiters: list[Wakeable] = []
         self.poll = BusyPoll(config.busy_poll)
-        self.ack_listed = False
-        self.flush_listed = False
         self._scheduled = float("inf")
         self._on_open = on_open
         self._notices = Notices(None if on_end is None else partial(on_end, self))
-        self._writing = False
-        self._parting: Callable[[], None] | None = None
-        self._leftover: list[bytes | memoryview] | None = None
-        self._mute: BareLink | None = None
-        self._log: FrameLog | None = None
         self.lifecycle = Lifecycle(config, dials=dials, now=time.monotonic(), on_state=self._state_changed)
         keeper.add(self)
 
@@ -319,113 +301,6 @@ class Carrier:
         """Take no more streams; those that are open go on. The lock is held."""
         if self.lifecycle.state in (State.CONNECTED, State.RECONNECTING):
             self.lifecycle.drain(time.monotonic())
-
-    # -- writing
-
-    def pump(self) -> None:
-        """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
-        session = self.session
-        if self._writing or session is None or not (session.has_output or self._leftover or session.mux.woken):
-            return
-        self._writing = True
-        lock = self.lock
-        try:
-            while (link := self.link) is not None and link is not self._mute:
-                buffers: Sequence[bytes | memoryview] | None = self._leftover or session.take()
-                if not buffers:
-                    return
-                failed: OSError | None = None
-                taken = 0
-                lock.release()
-                try:
-                    taken = link.write(buffers)
-                except OSError as error:
-                    failed = error
-                except Exception as error:
-                    # A fault of the backend's own: what it was to write is written again over a new link.
-                    log.exception("the link to %s failed in a way that it should not", self.address)
-                    failed = OSError(f"the backend failed: {error!r}")
-                finally:
-                    lock.acquire()
-                if link is not self.link:
-                    continue
-                if failed is not None:
-                    self._cannot_write(link, failed)
-                    return
-                if self._log is not None:
-                    self._log.passed(buffers, taken)
-                was_blocked = self.blocked
-                self._leftover = rest_of(buffers, taken)
-                if self._leftover is not None:
-                    self.keeper.want_write(self)
-                    return
-                if was_blocked:
-                    self._wake(self.waiters)
-        finally:
-            self._writing = False
-            # Framing may have ended what a thread waits for, a long message's turn for one.
-            if session.mux.woken:
-                self._wake_woken(session.mux.woken)
-            if self._parting is not None:
-                end, self._parting = self._parting, None
-                end()
-
-    def _cannot_write(self, link: BareLink, error: OSError) -> None:
-        """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
-        self._mute = link
-        self._leftover = None
-
-        def unread() -> None:
-            with self.lock:
-                if self.link is link:
-                    self.link_lost(error)
-
-        self.keeper.call_at(time.monotonic() + LAST_WORDS, unread)
-        if self.seat is not None and not self.seat.shared:
-            self.keeper.attend(self.seat)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the link has refused to take more for the moment."""
-        return self._leftover is not None
-
-    def writable(self) -> bool:
-        """Try again to write; return whether there is still something left. The keeper calls it, without the lock."""
-        with self.lock:
-            self.pump()
-            return self.blocked
-
-    def flush(self) -> None:
-        """Write what a burst has left in its batch. The keeper calls it, without the lock."""
-        with self.lock:
-            self.flush_listed = False
-            self.pump()
-
-    def acknowledge(self) -> None:
-        """Acknowledge what was received meanwhile. The keeper calls it, without the lock."""
-        with self.lock:
-            self.ack_listed = False
-            if self.session is not None and self.session.acknowledge():
-                self.pump()
-
-    # -- waking
-
-    def wake_all(self) -> None:
-        """Make every waiting thread look again. The lock is held."""
-        self._wake(self.waiters)
-        if self.session is not None:
-            for stream in self.session.mux.streams.values():
-                self._wake(stream.waiters)
-
-    def _wake_woken(self, woken: list[Stream]) -> None:
-        for stream in woken:
-            self._wake(stream.waiters)
-        woken.clear()
-
-    @staticmethod
-    def _wake(waiters: list[Wakeable]) -> None:
-        for waiter in waiters:
-            waiter.wake()
 
     def __repr__(self) -> str:
         return f"<Carrier {self.lifecycle.state} {self.address} {self.session!r}>"

@@ -21,7 +21,7 @@ from tcpconn.steps import Steps, Wait
 from tcpconn.stream import Incoming, Stream
 from tcpconn.transport import Buffer
 
-__all__ = ["LogicalConnection"]
+__all__ = ["LogicalConnection", "after"]
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class LogicalConnection:
     # -- sending
 
     def _sending(self, payload: bytes, timeout: float | None) -> Steps[None]:
-        deadline = _after(timeout)
+        deadline = after(timeout)
         outbox, stream = self._outbox, self._stream
         length = len(payload)
         while not outbox.send(stream, payload):
@@ -131,10 +131,10 @@ class LogicalConnection:
     def _unblocking(self, timeout: float | None) -> Steps[None]:
         """Wait for the link; what was sent is accepted, but so the link and not memory sets the pace."""
         carrier = self._carrier
-        yield Wait(carrier, carrier.waiters, lambda: not carrier.blocked, _after(timeout))
+        yield Wait(carrier, carrier.waiters, lambda: not carrier.blocked, after(timeout))
 
     def _stepping(self, attempt: Callable[[], bool], length: int, timeout: float | None, *, begun: bool = True) -> Steps[None]:
-        deadline = _after(timeout)
+        deadline = after(timeout)
         stream = self._stream
         ready = self._outbox.may_step if begun else self._outbox.may_send
         while not attempt():
@@ -159,16 +159,10 @@ class LogicalConnection:
 
     # -- receiving
 
-    def _receiving(self, take: Callable[[Stream], T | None], timeout: float | None) -> Steps[T]:
-        carrier, stream = self._carrier, self._stream
-        carrier.turned = True
-        deadline = _after(timeout)
-        while True:
-            if not (yield Wait(carrier, stream.waiters, lambda: stream.readable, deadline)):
-                raise TimedOut(f"{self._label()}: no message came within {timeout} s")
-            item = take(stream)
-            if item is not None:
-                return item
+    # Waiting for a message is not among the steps above but in each flavour's `_receive`: it is on the way of every message.
+
+    def _no_message(self, timeout: float | None) -> TimedOut:
+        return TimedOut(f"{self._label()}: no message came within {timeout} s")
 
     def _take_along(self, messages: list[bytes], max_messages: int) -> None:
         """Add the messages that have arrived behind those that were taken."""
@@ -197,12 +191,12 @@ class LogicalConnection:
     # -- the end
 
     def _flushing(self, timeout: float | None) -> Steps[None]:
-        if not (yield from flush(self._carrier, self._stream, _after(timeout))):
+        if not (yield from flush(self._carrier, self._stream, after(timeout))):
             raise TimedOut(f"{self._label()}: not everything was acknowledged within {timeout} s; it is still being sent")
 
     def _closing(self) -> Steps[None]:
         linger = self._carrier.config.linger
-        if not (yield from flush(self._carrier, self._stream, _after(linger))):
+        if not (yield from flush(self._carrier, self._stream, after(linger))):
             raise TimedOut(
                 f"{self._label()}: not everything was acknowledged within linger={linger} s; "
                 "it is still being sent while the process runs"
@@ -241,6 +235,6 @@ class LogicalConnection:
         return f"<{type(self).__name__} {self.state} id={self.id!r} peer={self._carrier.address}>"
 
 
-def _after(timeout: float | None) -> float | None:
+def after(timeout: float | None) -> float | None:
     """Return the deadline of a timeout that begins now."""
     return None if timeout is None else time.monotonic() + timeout

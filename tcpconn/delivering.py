@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
-from tcpconn.carrier import LAST_WORDS, Carrier
+from tcpconn.carrier import Carrier
 from tcpconn.errors import ConnectionLost
 from tcpconn.frames import Code
 from tcpconn.lifecycle import State
 from tcpconn.steps import Steps, Wait
 from tcpconn.stream import Stream
+from tcpconn.writing import LAST_WORDS
 
 __all__ = ["finish", "flush"]
 

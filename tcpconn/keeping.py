@@ -10,6 +10,7 @@ from tcpconn.waiting import Seat
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
+    from tcpconn.writing import LinkWriter
 
 __all__ = ["Keeper"]
 
@@ -41,7 +42,7 @@ class Keeper(Protocol):
         """Read a channel whenever something comes and nobody else reads it."""
         ...
 
-    def want_write(self, carrier: Carrier) -> None:
+    def want_write(self, carrier: LinkWriter) -> None:
         """Call the carrier's `writable` as soon as its link takes more."""
         ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tcpconn.aio.waiting import carry_out, wait
 from tcpconn.carrier import Carrier
-from tcpconn.connection import LogicalConnection
+from tcpconn.connection import LogicalConnection, after
 from tcpconn.errors import ConnectionClosed, TcpconnError
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
@@ -163,15 +163,13 @@ class AsyncConnection(LogicalConnection):
         self._check_thread()
         stream = self._stream
         item = take(stream)
-        if item is None and timeout is None:
-            # What `_receiving` does, without the generator: this is on the way of every message that is waited for.
-            carrier = self._carrier
+        if item is None:
+            carrier, deadline = self._carrier, after(timeout)
             carrier.turned = True
             while item is None:
-                await wait(carrier, stream.waiters, lambda: stream.readable, None)
+                if not await wait(carrier, stream.waiters, lambda: stream.readable, deadline):
+                    raise self._no_message(timeout)
                 item = take(stream)
-        elif item is None:
-            item = await carry_out(self._receiving(take, timeout))
         if self._outbox.urgent:
             self._carrier.pump()
         return item

@@ -22,6 +22,7 @@ from tcpconn.lifecycle import State
 from tcpconn.process import EXIT_LIMIT
 from tcpconn.transport import BareLink, Channel, LoopLink
 from tcpconn.waiting import Seat
+from tcpconn.writing import LinkWriter
 
 __all__ = ["LoopKeeper", "keeper", "new_seat"]
 
@@ -93,7 +94,7 @@ class LoopKeeper:
         """Read a channel whenever something comes."""
         self.loop.add_reader(seat.descriptor, seat.channel.read, 0)
 
-    def want_write(self, carrier: Carrier) -> None:
+    def want_write(self, carrier: LinkWriter) -> None:
         """Have a carrier go on writing as soon as its link takes more."""
         seat = carrier.seat
         if seat is None:

@@ -1,0 +1,171 @@
+"""Writing: what a session has to send goes out over the link of the moment, by whichever thread finds it first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from tcpconn.keeping import Keeper
+from tcpconn.payloads import rest_of
+from tcpconn.session import Session
+from tcpconn.steps import Wakeable
+from tcpconn.stream import Stream
+from tcpconn.tracing import FrameLog
+from tcpconn.transport import BareLink
+from tcpconn.waiting import Seat
+
+__all__ = ["LAST_WORDS", "LinkWriter"]
+
+log = logging.getLogger("tcpconn")
+
+LAST_WORDS = 1.0
+"""Seconds for what is said last: for what a peer said before its link broke to be read, for a goodbye to be written."""
+
+
+class LinkWriter(ABC):
+    """The half of a carrier that writes, and that wakes whoever waits. `lock` guards all of it.
+
+    Attributes:
+        session: the protocol's state; None until the first handshake.
+        link, seat: the present link; None while there is none.
+        waiters: those who wait for something of the session as a whole.
+    """
+
+    def __init__(self, address: str, keeper: Keeper) -> None:
+        self.address = address
+        self.keeper = keeper
+        self.lock = threading.Lock()
+        self.session: Session | None = None
+        self.link: BareLink | None = None
+        self.seat: Seat | None = None
+        self.waiters: list[Wakeable] = []
+        self.ack_listed = False
+        self.flush_listed = False
+        self._writing = False
+        self._parting: Callable[[], None] | None = None
+        self._leftover: list[bytes | memoryview] | None = None
+        self._mute: BareLink | None = None
+        self._log: FrameLog | None = None
+
+    @abstractmethod
+    def link_lost(self, reason: Exception | None) -> None:
+        """Let go of the link. The lock is held."""
+
+    def pump(self) -> None:
+        """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
+        session = self.session
+        if self._writing or session is None:
+            return
+        link = self.link
+        if link is None or link is self._mute or not (buffers := self._leftover or session.take()):
+            if session.mux.woken:
+                self._wake_woken(session.mux.woken)
+            return
+        self._writing = True
+        try:
+            while True:
+                self._write(link, buffers)
+                link = self.link
+                if self._leftover is not None or link is None or link is self._mute:
+                    return
+                buffers = session.take()
+                if not buffers:
+                    return
+        finally:
+            self._writing = False
+            # Framing may have ended what a thread waits for, a long message's turn for one.
+            if session.mux.woken:
+                self._wake_woken(session.mux.woken)
+            if self._parting is not None:
+                end, self._parting = self._parting, None
+                end()
+
+    def _write(self, link: BareLink, buffers: Sequence[bytes | memoryview]) -> None:
+        """Offer buffers to the link; what it does not take is `_leftover`, and whoever waits for the link is told."""
+        failed: OSError | None = None
+        taken = 0
+        lock = self.lock
+        lock.release()
+        try:
+            taken = link.write(buffers)
+        except OSError as error:
+            failed = error
+        except Exception as error:
+            # A fault of the backend's own: what it was to write is written again over a new link.
+            log.exception("the link to %s failed in a way that it should not", self.address)
+            failed = OSError(f"the backend failed: {error!r}")
+        finally:
+            lock.acquire()
+        if link is not self.link:
+            return
+        if failed is not None:
+            self._cannot_write(link, failed)
+            return
+        if self._log is not None:
+            self._log.passed(buffers, taken)
+        was_blocked = self._leftover is not None
+        self._leftover = rest_of(buffers, taken)
+        if self._leftover is not None:
+            self.keeper.want_write(self)
+        elif was_blocked:
+            self._wake(self.waiters)
+
+    def _cannot_write(self, link: BareLink, error: OSError) -> None:
+        """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
+        self._mute = link
+        self._leftover = None
+
+        def unread() -> None:
+            with self.lock:
+                if self.link is link:
+                    self.link_lost(error)
+
+        self.keeper.call_at(time.monotonic() + LAST_WORDS, unread)
+        if self.seat is not None and not self.seat.shared:
+            self.keeper.attend(self.seat)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the link has refused to take more for the moment."""
+        return self._leftover is not None
+
+    def writable(self) -> bool:
+        """Try again to write; return whether there is still something left. The keeper calls it, without the lock."""
+        with self.lock:
+            self.pump()
+            return self.blocked
+
+    def flush(self) -> None:
+        """Write what a burst has left in its batch. The keeper calls it, without the lock."""
+        with self.lock:
+            self.flush_listed = False
+            self.pump()
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was received meanwhile. The keeper calls it, without the lock."""
+        with self.lock:
+            self.ack_listed = False
+            if self.session is not None and self.session.acknowledge():
+                self.pump()
+
+    # -- waking
+
+    def wake_all(self) -> None:
+        """Make every waiting thread look again. The lock is held."""
+        self._wake(self.waiters)
+        if self.session is not None:
+            for stream in self.session.mux.streams.values():
+                self._wake(stream.waiters)
+
+    def _wake_woken(self, woken: list[Stream]) -> None:
+        for stream in woken:
+            self._wake(stream.waiters)
+        woken.clear()
+
+    @staticmethod
+    def _wake(waiters: list[Wakeable]) -> None:
+        for waiter in waiters:
+            waiter.wake()
