@@ -1,5 +1,5 @@
 """Check with pyright that a user's type checker knows all of the public API: each parameter, each returned value, and each
-attribute of the classes that `tcpconn` exports.
+attribute of the classes that `tcpconn` and `tcpconn.aio` export.
 
 `pyright --verifytypes` itself also asks for annotations of every attribute of every internal class, since no module's name
 begins with an underscore; those can be inferred, and are nobody's API.
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import tcpconn
+import tcpconn.aio
 
 INFERRED = "Type is missing type annotation and could be inferred differently"
 ELSEWHERE = ("No docstring found", "partially unknown")
@@ -25,7 +26,7 @@ def main() -> int:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
-    exported = [getattr(tcpconn, name) for name in tcpconn.__all__]
+    exported = [getattr(module, name) for module in (tcpconn, tcpconn.aio) for name in module.__all__]
     public = {f"{one.__module__}.{one.__qualname__}" for one in exported if hasattr(one, "__qualname__")}
     unknown: list[str] = []
     for symbol in symbols:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from inspect import isasyncgen, iscoroutine, isgenerator
 from threading import Thread
 from types import TracebackType
@@ -68,6 +68,7 @@ class Asyncio:
         self.loop = self._runner.get_loop()
         self._threads = ThreadPoolExecutor(200, "handler")
         self._over = asyncio.Event()
+        self._under_way: set[Future[Any]] = set()
         self._thread = Thread(target=self._run, name="event-loop", daemon=True)
         self._thread.start()
 
@@ -78,11 +79,14 @@ class Asyncio:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Carry a coroutine out in the loop's thread and return what it returns."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        self._under_way.add(future)
         try:
             return future.result(_LIMIT)
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._under_way.discard(future)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something in the loop's thread; await what it returns if that can be, and wrap it if it has methods to await."""
@@ -139,7 +143,8 @@ class Asyncio:
         self.call(aio.serve, handle, address.inner if isinstance(address, _Awaited) else address, **kwargs)
 
     def close(self) -> None:
-        """End the loop; it closes what is still open."""
+        """End the loop; it closes what is still open. What other threads have asked for is waited for first: servers' ends."""
+        wait(self._under_way.copy(), _LIMIT)
         self.loop.call_soon_threadsafe(self._over.set)
         self._thread.join(_LIMIT)
         assert not self._thread.is_alive(), "the event loop does not end"
