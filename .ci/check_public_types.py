@@ -14,7 +14,7 @@ from pathlib import Path
 import tcpconn
 import tcpconn.aio
 
-INFERRED = "Type is missing type annotation and could be inferred differently"
+INFERRED = ("Type is missing type annotation and could be inferred differently", "Ambiguous base class override")
 ELSEWHERE = ("No docstring found", "partially unknown")
 """What `mypy` and `ruff` see to, and what follows from something that is reported where it begins."""
 
