@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import socket
@@ -21,7 +20,7 @@ from tcpconn.delivering import finish
 from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, TimedOut
 from tcpconn.leading import carry_out
 from tcpconn.process import caretaker
-from tcpconn.reception import Reception
+from tcpconn.reception import ACCEPT_PAUSE, Reception, accept_links
 from tcpconn.stream import Stream
 from tcpconn.transport import Link, LinkListener, load_transport
 from tcpconn.waiting import Seat
@@ -29,10 +28,6 @@ from tcpconn.waiting import Seat
 __all__ = ["Listener", "listen", "serve", "wrap"]
 
 log = logging.getLogger("tcpconn")
-
-_ACCEPTS_AT_ONCE = 64
-_PAUSE = 0.1
-"""Seconds that accepting rests when the process is out of descriptors."""
 
 
 class Listener:
@@ -111,21 +106,11 @@ class Listener:
     # -- links
 
     def _accept_links(self) -> None:
-        assert self._listener is not None
-        for _ in range(_ACCEPTS_AT_ONCE):
-            try:
-                link = self._listener.accept()
-            except OSError as error:
-                if self._closed:
-                    return
-                log.error("%s cannot accept a link: %s", self.address, error)
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._keeper.unwatch(self._listener.fileno())
-                    self._keeper.call_at(time.monotonic() + _PAUSE, self._resume_accepting)
-                return
-            if link is None:
-                return
-            self.greet(link)
+        # Also while it closes: until they are finished, sessions that lose their link may come back.
+        listener = self._listener
+        if listener is not None and not accept_links(listener, self.greet):
+            self._keeper.unwatch(listener.fileno())
+            self._keeper.call_at(time.monotonic() + ACCEPT_PAUSE, self._resume_accepting)
 
     def greet(self, link: Link) -> None:
         """Take a link in."""

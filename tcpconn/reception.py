@@ -19,12 +19,34 @@ from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import State
 from tcpconn.session import Session
 from tcpconn.stream import Stream
-from tcpconn.transport import BareLink
+from tcpconn.transport import BareLink, Link, LinkListener
 from tcpconn.waiting import Seat
 
-__all__ = ["Reception"]
+__all__ = ["ACCEPT_PAUSE", "Reception", "accept_links"]
 
 log = logging.getLogger("tcpconn")
+
+ACCEPT_PAUSE = 0.1
+"""Seconds that accepting rests when the process is out of descriptors."""
+
+_ACCEPTS_AT_ONCE = 64
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def accept_links(listener: LinkListener, take: Callable[[Link], None]) -> bool:
+    """Give `take` the links that wait at a listener; return False if accepting should rest for `ACCEPT_PAUSE`."""
+    for _ in range(_ACCEPTS_AT_ONCE):
+        try:
+            link = listener.accept()
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                break  # closed meanwhile
+            log.error("%s cannot accept a link: %s", listener.address, error)
+            return error.errno not in _EXHAUSTED
+        if link is None:
+            break
+        take(link)
+    return True
 
 
 class Reception:

@@ -14,11 +14,11 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from time import process_time
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.serving import serve, serve_asyncio
@@ -65,6 +65,30 @@ def _nothing() -> None:
     pass
 
 
+P = TypeVar("P", covariant=True)
+
+
+class _Task(Protocol[P]):
+    """A `Workload` or an `AsyncWorkload`."""
+
+    @property
+    def client(self) -> Callable[[Sequence[bytes]], P]: ...
+
+    @property
+    def server(self) -> Callable[[Sequence[bytes]], P]: ...
+
+
+def _prepare(tasks: Mapping[str, _Task[P]], messages: list[bytes], command: Mapping[str, Any], control: Control) -> P:
+    """Return this side's part of a workload, ready to be measured; the server's side says so."""
+    task = tasks[command["workload"]]
+    prepare = task.client if command["side"] == "client" else task.server
+    part = prepare(take(messages, command["start"], command["count"]))
+    gc.collect()
+    if command["side"] == "server":
+        control.answer(ready=True)
+    return part
+
+
 class Worker:
     """Carries out commands; owned by `main`, used by one thread."""
 
@@ -109,12 +133,7 @@ class Worker:
 
     def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
-        workload = WORKLOADS[command["workload"]]
-        prepare = workload.client if command["side"] == "client" else workload.server
-        part = prepare(take(self._messages, command["start"], command["count"]))
-        gc.collect()
-        if command["side"] == "server":
-            self._control.answer(ready=True)
+        part = _prepare(WORKLOADS, self._messages, command, self._control)
         begun = process_time()
         result = part(self._endpoint)
         result["cpu_seconds"] = process_time() - begun
@@ -186,12 +205,7 @@ class AsyncWorker:
 
     async def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
-        workload = ASYNC_WORKLOADS[command["workload"]]
-        prepare = workload.client if command["side"] == "client" else workload.server
-        part = prepare(take(self._messages, command["start"], command["count"]))
-        gc.collect()
-        if command["side"] == "server":
-            self._control.answer(ready=True)
+        part = _prepare(ASYNC_WORKLOADS, self._messages, command, self._control)
         begun = process_time()
         result = await part(self._endpoint)
         result["cpu_seconds"] = process_time() - begun

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Protocol, cast
 
 from tcpconn.address import Address
 from tcpconn.aio.keeper import LoopKeeper, new_seat
+from tcpconn.reception import ACCEPT_PAUSE, accept_links
 from tcpconn.transport import (
     BareLink,
     Link,
@@ -30,13 +30,7 @@ from tcpconn.waiting import Seat
 
 __all__ = ["Links", "links_of"]
 
-log = logging.getLogger("tcpconn")
-
 Take = Callable[[BareLink, "Seat | None"], None]
-
-_ACCEPTS_AT_ONCE = 64
-_PAUSE = 0.1
-"""Seconds that accepting rests when the process is out of descriptors."""
 
 
 class Links(Protocol):
@@ -162,20 +156,12 @@ class _DescriptorListener:
             self._keeper.loop.add_reader(self._descriptor, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_AT_ONCE):
-            try:
-                link = self._listener.accept()
-            except OSError as error:
-                if self._closed:
-                    return
-                log.error("%s cannot accept a link: %s", self.address, error)
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._keeper.loop.remove_reader(self._descriptor)
-                    self._keeper.loop.call_later(_PAUSE, self._watch)
-                return
-            if link is None:
-                return
-            self._take(link, self._seat or new_seat(link.channel))
+        if not accept_links(self._listener, self._take_link):
+            self._keeper.loop.remove_reader(self._descriptor)
+            self._keeper.loop.call_later(ACCEPT_PAUSE, self._watch)
+
+    def _take_link(self, link: Link) -> None:
+        self._take(link, self._seat or new_seat(link.channel))
 
     def close(self) -> None:
         if self._closed:
