@@ -9,7 +9,9 @@ with tcpconn.connect("127.0.0.1:9000", id="orders") as conn:
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 from tcpconn.address import Address
 from tcpconn.blocking import Connection
@@ -64,3 +66,10 @@ __all__ = [
     "serve",
     "wrap",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    # `tcpconn.aio` without an import of its own; a program without asyncio does not load it.
+    if name == "aio":
+        return import_module("tcpconn.aio")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
@@ -323,6 +324,25 @@ def test_what_is_open_when_the_loop_ends_is_closed_in_good_order(backend: str, r
         run(main(listener.address))
         serving.join(DEADLINE)
     assert heard == [b"last words", "ConnectionClosed"]
+
+
+@pytest.mark.parametrize("where", ["[::1]:0", "localhost:0", "unix"])
+def test_every_kind_of_address_works_on_every_loop(backend: str, where: str, run: Run, tmp_path: Path) -> None:
+    if backend == "memory":
+        pytest.skip("its addresses are names")
+    path = tmp_path / "socket"
+
+    async def main() -> None:
+        async with (
+            aio.listen(f"unix:{path}" if where == "unix" else where, backend=backend) as listener,
+            aio.Pool() as pool,
+            aio.connect(listener.address, pool=pool, backend=backend) as client,
+        ):
+            await client.send(bytes(3_000_000))
+            assert await (await listener.accept()).receive() == bytes(3_000_000)
+
+    run(main())
+    assert not path.exists()
 
 
 def test_serve_that_is_cancelled_closes_what_it_serves_and_ends_its_handlers(backend: str, run: Run) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -100,3 +101,27 @@ def test_two_terminals_talk_with_the_pasted_example_and_ctrl_c_ends_the_server_i
         assert figures.startswith("Stats(messages_sent=3,")
     os.killpg(server.pid, signal.SIGINT)
     assert server.communicate(timeout=DEADLINE) == ("", "")
+
+
+def test_the_asyncio_server_of_the_readme_answers_clients_of_both_flavours(
+    environment: dict[str, str], checkout: Path, blocks: tuple[str, str]
+) -> None:
+    server, client = re.findall(r"^```python\n(.*?aio\..*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    port = re.search(r"127\.0\.0\.1:(\d+)", blocks[1])
+    assert port is not None
+    main = textwrap.indent(client.replace("9000", port[1]), "    ")
+    client = f"import asyncio\nfrom tcpconn import aio\n\n\nasync def main():\n{main}\n\nasyncio.run(main())\n"
+    process = subprocess.Popen([sys.executable, "-c", server.replace("9000", port[1])], env=environment, cwd=checkout)
+    try:
+        for command, answer in (
+            (["sh", "-c", blocks[1]], "order 0\norder 1\n"),
+            ([sys.executable, "-c", client], "b'order 1'\n"),
+        ):
+            done = subprocess.run(
+                command, env=environment, cwd=checkout, capture_output=True, text=True, timeout=DEADLINE, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout.startswith(answer)
+    finally:
+        process.kill()
+        process.wait()

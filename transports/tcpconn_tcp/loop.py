@@ -40,6 +40,7 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         self._told = False
         self._closed = False
         self._writable: Callable[[], object] | None = None
+        self._overdue: asyncio.TimerHandle | None = None
 
     @property
     def sink(self) -> Sink:
@@ -97,7 +98,7 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         except OSError:
             transport.abort()
         else:
-            self._loop.call_later(LIMIT, transport.abort)
+            self._overdue = self._loop.call_later(LIMIT, transport.abort)
 
     # what the transport calls
 
@@ -133,6 +134,8 @@ class LoopTcpLink(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the sink, unless it knows."""
         self._lose(exc)
+        if self._overdue is not None:
+            self._overdue.cancel()
         if not self.gone.done():
             self.gone.set_result(None)
 
