@@ -158,5 +158,5 @@ def test_thousands_of_connections_at_once(
     record_property(
         f"{MANY:,} connections over one {backend} link",
         f"{rate:,.0f} round trips/s, p50 {summary['p50'] * 1e3:.1f} ms, p99 {summary['p99'] * 1e3:.1f} ms; per connection "
-        f"{here / MANY:,.0f} B of memory in the client, {(after - before) / MANY:,.0f} B in the server with the task that serves it",
+        f"{here / MANY:,.0f} B of memory in the client, {(after - before) / MANY:,.0f} B in the server, its task included",
     )

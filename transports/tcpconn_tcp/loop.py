@@ -73,6 +73,9 @@ class LoopTcpLink(asyncio.BufferedProtocol):
             self._transport.write(b"".join(buffers))
         else:
             self._transport.writelines(buffers)
+            if not self._paused and self._transport.get_write_buffer_size() > _HIGH_WATER:
+                # In Python 3.12.1 and 3.13.0 `writelines` forgets to say `pause_writing`; this makes the transport look again.
+                self._transport.set_write_buffer_limits(_HIGH_WATER)
         return size
 
     def when_writable(self, callback: Callable[[], object]) -> None:
