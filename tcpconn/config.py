@@ -94,7 +94,7 @@ class Config:
         max_streams: connections that a peer may have open over one link.
         max_links: links that a listener serves at once.
         backlog: connections that may wait in a listener to be accepted.
-        busy_poll: how long a receiving thread polls before it sleeps, while messages lately came that fast; 0 is never.
+        busy_poll: how long a receiving thread or lone task polls before it sleeps, while messages lately came fast; 0 is never.
         coalesce: whether sends in a burst are gathered and written together.
         flush_interval: longest time that a gathered message waits to be written.
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.

@@ -242,6 +242,13 @@ class LoopLink(BareLink, Protocol):
         """Done once the link is closed and nothing of it is left, which `close` does not wait for."""
         ...
 
+    def read(self, timeout: float | None) -> int:
+        """Deliver to the sink what has come, without waiting whatever `timeout` says, and return how many bytes that was.
+
+        For a task that polls before it lets the loop sleep. The loop reads without it, and tells of the link's end.
+        """
+        ...
+
     def when_writable(self, callback: Callable[[], object]) -> None:
         """Call `callback` once, as soon as `write` would take more; it takes the place of one that was given before."""
         ...

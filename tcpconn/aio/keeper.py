@@ -34,11 +34,15 @@ class LoopKeeper:
 
     Attributes:
         pool: the pool of those who bring none, once there is one.
+        waiting: how many tasks wait for something of a connection.
+        polls_left: how often in a row a task may still poll in place of waiting, before others have their turn.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.pool: object = None
+        self.waiting = 0
+        self.polls_left = 0
         self._carriers: weakref.WeakSet[Carrier] = weakref.WeakSet()
         self._tasks: dict[Carrier, asyncio.Task[None]] = {}
         self._going: set[asyncio.Future[None]] = set()

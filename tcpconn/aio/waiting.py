@@ -6,14 +6,21 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from tcpconn.carrier import Carrier
 from tcpconn.steps import Steps, Wakeable
+from tcpconn.transport import LoopLink
+
+if TYPE_CHECKING:
+    from tcpconn.aio.keeper import LoopKeeper
 
 __all__ = ["Opening", "TaskWaiter", "carry_out", "wait"]
 
 T = TypeVar("T")
+
+_POLLS = 20
+"""Messages in a row that a task may poll for, some 0.5 ms, before other tasks have their turn."""
 
 
 class TaskWaiter:
@@ -66,24 +73,51 @@ async def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bo
     """
     carrier.pump()
     lock = carrier.lock
-    # Not `get_running_loop()`, which before Python 3.12 is a system call each time.
-    loop: asyncio.AbstractEventLoop = carrier.keeper.loop  # type: ignore[attr-defined]
+    keeper = cast("LoopKeeper", carrier.keeper)
     while not ready():
-        waiter = TaskWaiter(loop)
+        link = carrier.link if carrier.poll.worthwhile and not keeper.waiting and carrier.seat is None else None
+        if link is not None and await _poll(carrier, keeper, cast("LoopLink", link), deadline):
+            continue
+        # Not `get_running_loop()`, which before Python 3.12 is a system call each time.
+        waiter = TaskWaiter(keeper.loop)
+        begun = time.monotonic()
         # A timer's callback runs behind those of the descriptors that were ready at the same time.
-        timer = None if deadline is None else loop.call_later(max(deadline - time.monotonic(), 0.0), waiter.expire)
+        timer = None if deadline is None else keeper.loop.call_later(max(deadline - begun, 0.0), waiter.expire)
         waiters.append(waiter)
+        keeper.waiting += 1
         lock.release()
         try:
             await waiter.future
         finally:
             lock.acquire()
+            keeper.waiting -= 1
+            keeper.polls_left = _POLLS
             waiters.remove(waiter)
             if timer is not None:
                 timer.cancel()
         if waiter.late:
             return ready()
+        carrier.poll.waited(time.monotonic() - begun, 1)
     return True
+
+
+async def _poll(carrier: Carrier, keeper: LoopKeeper, link: LoopLink, deadline: float | None) -> bool:
+    """Read without sleeping for a moment, as a thread does; return whether to look again. The lock is held.
+
+    Only a task that alone waits for a connection does so, for what it polls for is nobody else's, and others have their turn
+    after so many times.
+    """
+    lock = carrier.lock
+    lock.release()
+    try:
+        if not keeper.polls_left:
+            keeper.polls_left = _POLLS
+            await asyncio.sleep(0)
+            return True
+        keeper.polls_left -= 1
+        return bool(carrier.poll.read(link.read, deadline))
+    finally:
+        lock.acquire()
 
 
 class _Closing(Protocol):

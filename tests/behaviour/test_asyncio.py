@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 import tcpconn
-from behaving import DEADLINE, QUICK
+from behaving import DEADLINE, QUICK, echo_handler
 from tcpconn import aio
 
 Run = Callable[[Coroutine[Any, Any, object]], None]
@@ -97,6 +97,34 @@ def test_neither_a_message_that_is_there_nor_a_send_with_credit_gives_way(pair: 
             assert [await server.receive() for _ in range(100)] == received[:100]
 
     run(main())
+
+
+def test_a_task_that_polls_for_fast_answers_leaves_the_others_their_turns(run: Run) -> None:
+    async def main(address: str) -> None:
+        turns = 0
+        over = False
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while not over:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with aio.Pool() as pool, aio.connect(address, pool=pool, backend="tcp", busy_poll=0.01) as client:
+            client._carrier.poll.worthwhile = True
+            counting = asyncio.create_task(count_turns())
+            for number in range(300):
+                await client.send(b"%d" % number)
+                assert await client.receive() == b"%d" % number
+            over = True
+            await counting
+        assert turns >= 300 // 20
+
+    with tcpconn.listen("127.0.0.1:0", backend="tcp") as listener:
+        serving = Thread(target=tcpconn.serve, args=(echo_handler, listener))
+        serving.start()
+        run(main(listener.address))
+    serving.join(DEADLINE)
 
 
 def test_a_receive_that_is_cancelled_at_any_moment_loses_nothing(pair: Pair, run: Run) -> None:

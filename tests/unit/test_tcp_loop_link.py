@@ -100,6 +100,18 @@ def test_what_was_taken_is_sent_after_the_close_and_what_comes_then_is_dropped(r
     run(main)
 
 
+def test_an_empty_buffer_behind_large_ones_keeps_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcpconn_tcp.loop.LIMIT", 2 * DEADLINE)  # so that it does not end by force
+
+    async def main(link: LoopTcpLink, sink: RecordingSink, peer: socket.socket) -> None:
+        assert link.write([b"head", b"", b"x" * 50_000, b"head", b""]) == 50_008
+        link.close()
+        assert len(await read(peer, 50_009)) == 50_008
+        peer.close()
+
+    run(main)
+
+
 def test_a_peer_that_never_ends_is_left_after_a_while(run: Run) -> None:
     async def main(link: LoopTcpLink, sink: RecordingSink, peer: socket.socket) -> None:
         link.close()
@@ -129,6 +141,27 @@ def test_a_reset_is_told_once_with_its_cause(run: Run) -> None:
         assert isinstance(loss, ConnectionResetError)
         with pytest.raises(OSError, match="is closed"):
             link.write([b"x"])
+
+    run(main)
+
+
+def test_a_read_past_the_transport_takes_what_is_there_and_leaves_the_end_to_it(run: Run) -> None:
+    async def main(link: LoopTcpLink, sink: RecordingSink, peer: socket.socket) -> None:
+        assert link.read(0) == 0
+        peer.send(b"past it")
+        assert link.read(None) == 7
+        peer.send(b", by it")
+        while len(sink.data) < 14:
+            await asyncio.sleep(0)
+        peer.send(b", and the end")
+        peer.close()
+        assert link.read(0) == 13
+        assert link.read(0) == 0
+        assert sink.losses == []
+        await link.gone
+        assert sink.losses == [None]
+        assert sink.data == b"past it, by it, and the end"
+        assert link.read(0) == 0
 
     run(main)
 

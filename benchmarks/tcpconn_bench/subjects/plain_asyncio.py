@@ -30,7 +30,8 @@ def _framed(messages: Sequence[bytes]) -> list[list[bytes]]:
         if waiting >= _BATCH:
             batches.append([])
             waiting = 0
-        batches[-1] += (pack(len(message)), message)
+        # An empty piece at the end is one that `writelines` of Python 3.12.1 and 3.13.0 is never done with.
+        batches[-1] += (pack(len(message)), message) if message else (pack(0),)
         waiting += len(message)
     return batches
 
