@@ -118,7 +118,8 @@ def test_a_task_that_polls_for_fast_answers_leaves_the_others_their_turns(run: R
                 assert await client.receive() == b"%d" % number
             over = True
             await counting
-        assert turns >= 300 // 20
+        # One for every twenty messages; the first and the last twenty need not be whole.
+        assert turns >= 300 // 20 - 2
 
     with tcpconn.listen("127.0.0.1:0", backend="tcp") as listener:
         serving = Thread(target=tcpconn.serve, args=(echo_handler, listener))
