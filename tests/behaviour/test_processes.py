@@ -120,6 +120,8 @@ def test_a_stopped_server_is_noticed_and_goes_on_where_it_was(connect: Connect) 
         states: list[State] = []
         client.on_state_change(states.append)
         process.send_signal(signal.SIGSTOP)
+        # A thread of it that runs at this moment could still answer.
+        os.waitpid(process.pid, os.WUNTRACED)
         client.send(b"while it sleeps")
         with pytest.raises(tcpconn.TimedOut):
             client.receive(0.6)
