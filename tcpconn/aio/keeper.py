@@ -135,7 +135,6 @@ class LoopKeeper:
         """Run an attempt to get a link, in a task that `stop` ends."""
         task = self.loop.create_task(attempt)
         self._tasks[carrier] = task
-        self._await(task)
         task.add_done_callback(lambda ended: self._tasks.pop(carrier, None) if self._tasks.get(carrier) is ended else None)
 
     def give_up_unlinked(self, carrier: Carrier, text: str) -> None:
@@ -153,6 +152,7 @@ class LoopKeeper:
         """End a carrier's attempt to get a link, if there is one; `settle` waits for it."""
         task = self._tasks.pop(carrier, None)
         if task is not None:
+            self._await(task)
             task.cancel()
 
     def _await(self, future: asyncio.Future[None]) -> None:

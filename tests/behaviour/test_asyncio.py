@@ -284,6 +284,28 @@ def test_a_peer_that_says_nothing_is_left_without_a_task_when_connecting_is_canc
         run(main(silent))
 
 
+def test_closing_waits_for_nobody_elses_attempt_to_connect(backend: str, run: Run) -> None:
+    if backend != "tcp":
+        pytest.skip("the other backends have a handshake of their own")
+
+    async def main(silent: socket.socket) -> None:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with aio.Pool() as pool:
+            patient = aio.connect(where, pool=pool, backend=backend, connect_timeout=None, handshake_timeout=None)
+            connecting = asyncio.ensure_future(patient)
+            accepted, _ = await asyncio.get_running_loop().sock_accept(silent)
+            async with aio.listen("127.0.0.1:0", backend=backend):
+                pass
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            accepted.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        run(main(silent))
+
+
 def test_no_task_is_there_beside_the_users_own(pair: Pair, run: Run) -> None:
     async def main() -> None:
         before = others()
