@@ -65,6 +65,10 @@ class Greeting:
         """Return where to receive to."""
         return self._buffer
 
+    def get_buffers(self) -> tuple[bytearray]:
+        """Return where to receive to."""
+        return (self._buffer,)
+
     def buffer_updated(self, count: int) -> None:
         """Take what was received."""
         self.data_received(memoryview(self._buffer)[:count])

@@ -6,10 +6,13 @@ stream when half of its window has, on the session when a quarter of its has.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from tcpconn import frames
 from tcpconn.errors import MessageTooLarge
 from tcpconn.frames import HEADER_SIZE, Hello
 from tcpconn.outbox import Outbox
+from tcpconn.runs import leading_bytes
 from tcpconn.stream import Assembled, Incoming, Stream
 
 __all__ = ["Inbox"]
@@ -85,14 +88,16 @@ class Inbox:
     def take_run(self, stream: Stream, limit: int) -> list[bytes]:
         """Take up to `limit` messages that are whole; a streamed one, or one of several chunks, ends the run before it."""
         inbox = stream.inbox
-        run: list[bytes] = []
-        size = 0
-        while len(run) < limit and inbox and type(inbox[0]) is bytes:
-            item = inbox.popleft()
-            run.append(item)  # type: ignore[arg-type]
-            size += len(item)  # type: ignore[arg-type]
+        count = min(limit, len(inbox))
+        run = leading_bytes(list(inbox if count == len(inbox) else islice(inbox, count)))
+        if len(run) == len(inbox):
+            inbox.clear()
+        else:
+            for _ in run:
+                inbox.popleft()
         if run:
             stream.messages_received += len(run)
+            size = sum(map(len, run))
             stream.bytes_received += size
             self.consume(stream, size + len(run) * HEADER_SIZE)
             if not inbox:

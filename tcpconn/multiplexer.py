@@ -46,7 +46,7 @@ class Multiplexer:
         accepts: whether the peer may open streams.
         ours: the limits that this end announced.
         theirs: the limits that the peer announced.
-        chunk_size: bytes of a DATA frame, header included, when several streams have something to send.
+        chunk_size: bytes of a message in one DATA frame when several streams have something to send.
         peer: the peer's address, for error texts.
 
     Attributes:

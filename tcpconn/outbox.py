@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from tcpconn import frames
 from tcpconn.errors import MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, Hello
+from tcpconn.runs import frame_run, select_run
 from tcpconn.stream import Outgoing, Piece, Stream
 
 __all__ = ["BATCH_BYTES", "LONE_BATCH_BYTES", "Outbox"]
@@ -22,6 +23,12 @@ BATCH_BYTES = 64 * 1024
 
 LONE_BATCH_BYTES = 1 << 20
 """The same while one stream alone has something to send, and nobody to wait behind it."""
+
+GATHERED = 4096
+"""From about this length on, in bytes, messages are not joined but gathered by the link, whose cost is by the call."""
+
+GATHERED_BATCH_BYTES = 256 * 1024
+"""How much of such messages of one stream, sent together, goes into a batch, in bytes."""
 
 _pack_header = frames.HEADER.pack
 _U64 = 8
@@ -33,7 +40,7 @@ class Outbox:
 
     Args:
         theirs: the limits that the peer announced.
-        chunk_size: bytes of a DATA frame, header included, when several streams have something to send.
+        chunk_size: bytes of a message in one DATA frame when several streams have something to send.
         peer: the peer's address, for error texts.
         woken: where to put streams whose waiters have reason to look again.
         on_end: called with a stream when its last frame has been made.
@@ -58,6 +65,7 @@ class Outbox:
         self.batch_ends = 0
         self.urgent = False
         self.credit = theirs.session_credit
+        self._usual = 1024
         self._theirs = theirs
         self._woken = woken
         self._on_end = on_end
@@ -66,9 +74,11 @@ class Outbox:
         self._starved: dict[Stream, None] = {}
         # A frame must fit into half a window: the receiver grants anew when half of it was consumed, not earlier.
         half_window = min(theirs.credit, theirs.session_credit) // 2
-        self.frame_limit = min(chunk_size, theirs.max_chunk, half_window) - HEADER_SIZE - _U64
+        self.frame_limit = min(chunk_size, theirs.max_chunk - _U64, half_window - HEADER_SIZE - _U64)
         self._whole_limit = min(self.frame_limit, theirs.max_message)
-        self._lone_limit = max(min(theirs.max_chunk, half_window // 2) - HEADER_SIZE - _U64, self.frame_limit)
+        # Alone a long message goes in chunks of which several fit into the window, its last half window in one.
+        self._lone_limit = max(min(theirs.max_chunk - _U64, half_window // 2 - HEADER_SIZE - _U64), self.frame_limit)
+        self._lone_rest = max(min(theirs.max_chunk - _U64, half_window - HEADER_SIZE - _U64), self.frame_limit)
 
     def send(self, stream: Stream, payload: bytes) -> bool:
         """Accept a message, or return False if it has to wait for credit; then nothing of it was taken.
@@ -114,33 +124,30 @@ class Outbox:
         Returns:
             The index of the first one that was not accepted: it is no `bytes`, long, without credit, or has to wait its turn.
         """
-        index = start
-        if self.ring or stream.held or stream.send_failure is not None:
-            return index
-        batch, number, limit = self.batch, stream.number, self._whole_limit
-        credit = room = min(stream.send_credit, self.credit)
-        left = BATCH_BYTES - self.batch_bytes
-        end = len(payloads)
-        while index < end and left > 0:
-            payload = payloads[index]
-            if type(payload) is not bytes:
-                break
-            length = len(payload)
-            cost = length + HEADER_SIZE
-            if length > limit or cost > room:
-                break
-            batch += (_pack_header(2, _FIRST_LAST, 0, number, length), payload)
-            room -= cost
-            left -= cost
-            index += 1
-        count, size = index - start, credit - room
+        blocked = self.ring or stream.held or stream.send_failure is not None or self.batch_bytes >= BATCH_BYTES
+        if blocked or start >= len(payloads):
+            return start
+        room = min(stream.send_credit, self.credit)
+        run, size = select_run(
+            payloads,
+            start,
+            usual=self._usual,
+            longest=self._whole_limit,
+            size=(BATCH_BYTES if self._usual < GATHERED else GATHERED_BATCH_BYTES) - self.batch_bytes,
+            room=room,
+        )
+        if not run:
+            return start
+        count = len(run)
+        self._usual = size // count - HEADER_SIZE
+        self.batch += frame_run(stream.number, run)
         stream.send_credit -= size
         self.credit -= size
         self.batch_bytes += size
         self.batch_frames += count
         stream.messages_sent += count
         stream.bytes_sent += size - count * HEADER_SIZE
-        return index
+        return start + count
 
     def may_send(self, stream: Stream, length: int) -> bool:
         """Whether `send` of a message of `length` bytes would accept it now, or raise."""
@@ -274,8 +281,8 @@ class Outbox:
         return False
 
     def _frame_chunk(self, stream: Stream, item: Outgoing) -> bool:
-        limit = self.frame_limit if self.ring else self._lone_limit
         rest = item.total - item.offset
+        limit = self.frame_limit if self.ring else self._lone_limit if rest > self._lone_rest else self._lone_rest
         # No crumbs: a chunk goes when there is credit for a whole one of the usual size.
         least = min(rest, self.frame_limit) + _U64
         credit = min(stream.send_credit, self.credit) - HEADER_SIZE

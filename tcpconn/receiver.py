@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 from tcpconn import frames
 from tcpconn.errors import ProtocolError
-from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, MAX_CONTROL_BODY, UNKNOWN_TOTAL, Code, FrameType
+from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, MAX_CONTROL_BODY, FrameType
+from tcpconn.landing import Landing, Landings
 from tcpconn.multiplexer import Multiplexer
-from tcpconn.stream import Assembled, Assembly, Incoming, Stream
+from tcpconn.runs import LEAST_EQUAL, count_equal, cut_equal
+from tcpconn.stream import Stream
 
 __all__ = ["RECEIVE_BUFFER", "Receiver"]
 
@@ -25,6 +27,15 @@ RECEIVE_BUFFER = 256 * 1024
 _DIRECT = 4096
 """A body of this many bytes that is not all there is received into its own memory."""
 
+_WORTH_COMPARING = 2048
+"""Fewer bytes are decoded frame by frame: a lone message should not pay for looking whether there are many."""
+
+_LARGE = 128 * 1024
+"""A body of this many bytes is likely to be followed by another one."""
+
+_AHEAD = HEADER_SIZE + 8
+"""Received with or before a large body: a header, and the total of a message of several chunks."""
+
 _DATA = int(FrameType.DATA)
 _WHOLE = FIRST | LAST
 _WHOLE_MESSAGE = _DATA << 24 | _WHOLE << 16
@@ -33,29 +44,6 @@ _WHOLE_MESSAGE = _DATA << 24 | _WHOLE << 16
 _U64 = 8
 _unpack = HEADER.unpack_from
 _unpack_words = struct.Struct("!III").unpack_from
-
-
-class _Landing:
-    """A DATA frame under way: where its body goes, and what to do when it is whole.
-
-    Attributes:
-        stream, flags, length: what its header says.
-        memory: what its body belongs to, or None if it is dropped; `start` is where in it.
-        known: whether that is the memory of the whole message, and not of a chunk alone.
-        size: bytes of the body without the total that it may begin with; `got`: how many of them are there.
-    """
-
-    __slots__ = ("flags", "got", "known", "length", "memory", "size", "start", "stream")
-
-    def __init__(self, stream: Stream, flags: int, length: int) -> None:
-        self.stream = stream
-        self.flags = flags
-        self.length = length
-        self.memory: Assembly | None = None
-        self.known = False
-        self.start = 0
-        self.size = length
-        self.got = 0
 
 
 class Receiver:
@@ -70,12 +58,15 @@ class Receiver:
         self.count = 0
         self.unacknowledged_bytes = 0
         self._mux = mux
+        self._landings = Landings(mux)
         self._longest = min(mux.ours.max_chunk, mux.ours.max_message)
         self._on_control = on_control
         self._buffer = bytearray(RECEIVE_BUFFER)
         self._view = memoryview(self._buffer)
         self._end = 0
-        self._landing: _Landing | None = None
+        self._landing: Landing | None = None
+        # The last body was a large one, so that the next may be, too.
+        self._large = False
 
     def get_buffer(self) -> memoryview:
         """Return where to receive to; not to be kept beyond the call of `buffer_updated`."""
@@ -86,23 +77,51 @@ class Receiver:
             return self._view[: landing.size - landing.got]
         return landing.memory.room(landing.start + landing.got, landing.start + landing.size)
 
+    def get_buffers(self) -> tuple[memoryview, ...]:
+        """Return where to receive to, in this order, for one call that fills several buffers.
+
+        Behind the rest of a body comes what follows it; behind or before a large one that is no more than the next header, so
+        that the next large body is received in place, too, and not into the buffer first.
+        """
+        landing = self._landing
+        if landing is None:
+            end = self._end
+            return (self._view[end : end + _AHEAD] if self._large else self._view[end:],)
+        if landing.memory is None:
+            return (self.get_buffer(),)
+        return self.get_buffer(), self._view[:_AHEAD] if landing.length >= _LARGE else self._view
+
+    def filled(self, count: int) -> list[memoryview]:
+        """Return the `count` bytes that were just received into the buffers, before `buffer_updated` is called."""
+        landing = self._landing
+        if landing is None or landing.memory is None:
+            return [self._view[self._end : self._end + count]]
+        rest = self.get_buffer()
+        return [rest[:count], self._view[: max(count - len(rest), 0)]]
+
     def buffer_updated(self, count: int) -> None:
-        """Take `count` bytes that were put into the last buffer that `get_buffer` gave.
+        """Take `count` bytes that were put into the last buffer or buffers.
 
         Raises:
             ProtocolError: the peer broke the rules.
         """
-        if self._landing is not None:
-            self._landed(count)
-            return
+        landing = self._landing
+        if landing is not None:
+            rest = landing.size - landing.got
+            self._landed(min(count, rest))
+            count -= rest
+            if count <= 0:
+                return
         end = self._end + count
-        # One copy of many small frames makes each slice of it a message; large ones are copied once, to where they belong.
-        small = end < HEADER_SIZE or _unpack(self._buffer, 0)[4] < _DIRECT
-        data = bytes(self._view[:end]) if small else self._view[:end]
-        position = self._decode(data, end)
+        position = self._equal(self._buffer, 0, end)
+        if position < end:
+            # One copy of many small frames makes each slice of it a message; large ones are copied once, to where they belong.
+            small = end - position < HEADER_SIZE or _unpack(self._buffer, position)[4] < _DIRECT
+            data = bytes(self._view[position:end]) if small else self._view[position:end]
+            position += self._decode(data, end - position)
         rest = end - position
         if position and rest:
-            self._view[:rest] = bytes(data[position:end])
+            self._view[:rest] = bytes(self._view[position:end])
         self._end = rest
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -135,61 +154,83 @@ class Receiver:
         self._view = memoryview(self._buffer)
         self._end = 0
 
+    def _equal(self, data: bytes | bytearray, start: int, end: int) -> int:
+        """Take messages of one stream and one length that begin at `start`, as many as come in a row, and return what follows.
+
+        They are taken in loops that run in C (`runs`): 45 ns a message of 100 B in place of 180.
+        """
+        if end - start < _WORTH_COMPARING:
+            return start
+        word, number, length = _unpack_words(data, start)
+        stride: int = length + HEADER_SIZE
+        most = (end - start) // stride
+        if word != _WHOLE_MESSAGE or most < LEAST_EQUAL or length > self._longest:
+            return start
+        stream = self._mux.streams.get(number)
+        if stream is None or stream.assembly is not None or stream.incoming is not None or stream.discarding:
+            return start
+        count = count_equal(data, start, stride, min(most, stream.window // stride))
+        if count:
+            stream.inbox.extend(cut_equal(data, start, length, count))
+            if stream.waiters:
+                self._mux.woken.append(stream)
+            self._received(stream, count, count * stride)
+        return start + count * stride
+
+    def _received(self, stream: Stream, count: int, size: int) -> None:
+        """Keep the accounts of whole messages that were put into a stream's inbox."""
+        self._large = False
+        stream.window -= size
+        self._mux.inbox.unconsumed += size
+        self.count += count
+        self.unacknowledged_bytes += size
+
     def _decode(self, data: bytes | memoryview, end: int) -> int:
         """Handle every frame that is whole and return where the first one begins that is not."""
         mux = self._mux
-        inbox = mux.inbox
         streams = mux.streams
-        woken = mux.woken
         longest = self._longest
         is_view = type(data) is memoryview
-        last: Stream | None = None
         position = 0
-        count = 0
-        unconsumed = 0
-        try:
-            while end - position >= HEADER_SIZE:
-                word, number, length = _unpack_words(data, position)
-                start = position + HEADER_SIZE
-                stop = start + length
-                if word == _WHOLE_MESSAGE and stop <= end and length <= longest:
-                    stream = streams.get(number)
-                    cost = length + HEADER_SIZE
-                    if (
-                        stream is not None
-                        and stream.window >= cost
-                        and stream.assembly is None
-                        and stream.incoming is None
-                        and not stream.discarding
-                    ):
-                        stream.window -= cost
-                        unconsumed += cost
-                        body = data[start:stop]
-                        stream.inbox.append(bytes(body) if is_view else body)  # type: ignore[arg-type]
-                        # Once for many messages in a row: whoever wakes the waiters should not do it for each.
-                        if stream.waiters and stream is not last:
-                            woken.append(stream)
-                            last = stream
-                        count += 1
-                        position = stop
-                        continue
-                # What the frames before have changed must be seen by the slow path.
-                inbox.unconsumed += unconsumed
-                self.count += count
-                unconsumed = count = 0
-                step = self._decode_one(data, position, end)
-                if step < 0:
-                    break
-                position = step
-                if self._landing is not None:
-                    break
-        finally:
-            inbox.unconsumed += unconsumed
-            self.count += count
-            self.unacknowledged_bytes += position
-        if inbox.unconsumed > mux.ours.session_credit:
+        while end - position >= HEADER_SIZE:
+            word, number, length = _unpack_words(data, position)
+            if word == _WHOLE_MESSAGE and (stream := streams.get(number)) is not None:
+                # A run of whole messages of one stream; whatever else comes ends it.
+                ready = stream.assembly is None and stream.incoming is None and not stream.discarding
+                bound = min(end, position + stream.window) if ready else 0
+                append = stream.inbox.append
+                first = position
+                count = 0
+                while True:
+                    start = position + HEADER_SIZE
+                    stop = start + length
+                    if stop > bound or length > longest:
+                        break
+                    append(bytes(data[start:stop]) if is_view else data[start:stop])  # type: ignore[arg-type]
+                    count += 1
+                    position = stop
+                    if bound - position < HEADER_SIZE:
+                        break
+                    word, following, length = _unpack_words(data, position)
+                    if following != number or word != _WHOLE_MESSAGE:
+                        break
+                if count:
+                    if stream.waiters:
+                        mux.woken.append(stream)
+                    self._received(stream, count, position - first)
+                    continue
+            step = self._decode_one(data, position, end)
+            if step < 0:
+                break
+            self.unacknowledged_bytes += step - position
+            position = step
+            if self._landing is not None:
+                break
+            if not is_view:
+                position = self._equal(data, position, end)  # type: ignore[arg-type]
+        if mux.inbox.unconsumed > mux.ours.session_credit:
             raise ProtocolError(
-                f"{mux.peer} sent more than the session credit allows: {inbox.unconsumed} bytes are not consumed"
+                f"{mux.peer} sent more than the session credit allows: {mux.inbox.unconsumed} bytes are not consumed"
             )
         return position
 
@@ -228,11 +269,11 @@ class Receiver:
 
     def _data(self, data: bytes | memoryview, start: int, end: int, header: tuple[int, int, int]) -> int:
         flags, number, length = header
-        stream = self._check(flags, number, length)
+        stream = self._landings.check(flags, number, length)
         if start + length > end and (length < _DIRECT or end - start < _U64):
             # Small, or without its total: it waits in the buffer.
             return -1
-        landing = self._prepare(stream, flags, length, data[start : start + _U64])
+        landing = self._landings.prepare(stream, flags, length, data[start : start + _U64])
         announced = length - landing.size
         at_hand = min(length, end - start) - announced
         if landing.memory is not None and at_hand:
@@ -243,65 +284,6 @@ class Receiver:
         else:
             self._landing = landing
         return start + announced + at_hand
-
-    def _check(self, flags: int, number: int, length: int) -> Stream:
-        """Check a DATA frame by its header."""
-        mux = self._mux
-        ours = mux.ours
-        stream = mux.streams.get(number)
-        if stream is None or stream.got_end:
-            raise ProtocolError(f"{mux.peer} sent DATA on stream {number}, which it does not have open")
-        if flags & ~_WHOLE:
-            raise ProtocolError(f"{mux.peer} sent DATA with unknown flags {flags:#x}")
-        if length > ours.max_chunk:
-            raise ProtocolError(f"{mux.peer} announced a chunk of {length} bytes; {ours.max_chunk} are allowed")
-        if length > ours.max_message and flags == _WHOLE:
-            raise ProtocolError(f"{mux.peer} announced a message of {length} bytes; {ours.max_message} are allowed")
-        if length + HEADER_SIZE > stream.window:
-            raise ProtocolError(
-                f"{mux.peer} sent {length + HEADER_SIZE} bytes on stream {number}; its credit is {stream.window}"
-            )
-        if flags & _WHOLE == FIRST and length < _U64:
-            raise ProtocolError(f"{mux.peer} began a message on stream {number} without its total")
-        under_way = stream.assembly is not None or stream.incoming is not None
-        if bool(flags & FIRST) == under_way and not stream.discarding:
-            what = "began a message inside another" if under_way else "continued a message that it did not begin"
-            raise ProtocolError(f"{mux.peer} {what} on stream {number}")
-        return stream
-
-    def _prepare(self, stream: Stream, flags: int, length: int, head: bytes | memoryview) -> _Landing:
-        """Find the memory for the body of a DATA frame; `head` is how it begins."""
-        mux = self._mux
-        landing = _Landing(stream, flags, length)
-        assembly = stream.assembly
-        if stream.discarding:
-            return landing
-        if assembly is not None:
-            if length > assembly.total - assembly.filled:
-                raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {assembly.total} bytes")
-            landing.memory, landing.known, landing.start = assembly, True, assembly.filled
-        elif flags & _WHOLE == FIRST:
-            landing.size = length - _U64
-            total = frames.U64.unpack(head)[0]
-            if total == UNKNOWN_TOTAL:
-                landing.memory = Assembly(landing.size)
-            else:
-                self._begin(landing, total)
-        else:
-            landing.memory = Assembly(length)
-        return landing
-
-    def _begin(self, landing: _Landing, total: int) -> None:
-        mux = self._mux
-        if total > mux.ours.max_message:
-            raise ProtocolError(f"{mux.peer} announced a message of {total} bytes; {mux.ours.max_message} are allowed")
-        if landing.size > total:
-            raise ProtocolError(f"{mux.peer} sent a chunk beyond its message's total of {total} bytes")
-        try:
-            landing.memory, landing.known = Assembly(total), True
-        except MemoryError:
-            # It may have been announced for no other reason. The other streams need not suffer.
-            mux.reset(landing.stream, Code.MESSAGE_TOO_LARGE, f"there is no memory for a message of {total} bytes")
 
     def _landed(self, count: int) -> None:
         landing = self._landing
@@ -315,56 +297,7 @@ class Receiver:
         if self._mux.inbox.unconsumed > self._mux.ours.session_credit:
             raise ProtocolError(f"{self._mux.peer} sent more than the session credit allows")
 
-    def _commit(self, landing: _Landing) -> None:
-        mux = self._mux
-        stream = landing.stream
-        cost = landing.length + HEADER_SIZE
+    def _commit(self, landing: Landing) -> None:
         self.count += 1
-        stream.window -= cost
-        mux.inbox.unconsumed += cost
-        memory = landing.memory
-        if stream.discarding or memory is None:
-            mux.inbox.consume(stream, cost)
-            mux.reset(stream, Code.CLOSED, "the connection was closed at this end")
-            return
-        if landing.known:
-            self._commit_known(stream, memory, landing)
-        else:
-            self._commit_unknown(stream, memory, landing.flags, cost)
-        if stream.waiters:
-            mux.woken.append(stream)
-
-    def _commit_known(self, stream: Stream, assembly: Assembly, landing: _Landing) -> None:
-        mux = self._mux
-        assembly.filled += landing.size
-        assembly.uncredited += landing.length + HEADER_SIZE
-        stream.assembly = assembly
-        if landing.flags & LAST:
-            if assembly.filled != assembly.total:
-                raise ProtocolError(
-                    f"{mux.peer} ended a message of {assembly.total} bytes on stream {stream.number} after {assembly.filled}"
-                )
-            stream.assembly = None
-            stream.inbox.append(Assembled(assembly.finish(), assembly.uncredited))
-        elif not stream.inbox:
-            mux.inbox.credit_assembly(stream)
-
-    def _commit_unknown(self, stream: Stream, chunk: Assembly, flags: int, cost: int) -> None:
-        data = chunk.finish()
-        if flags == _WHOLE:
-            stream.inbox.append(data)
-            return
-        incoming = stream.incoming
-        if flags & FIRST:
-            incoming = stream.incoming = Incoming()
-            stream.inbox.append(incoming)
-            self._mux.inbox.consume(stream, _U64)
-            cost -= _U64
-        assert incoming is not None
-        if data:
-            incoming.chunks.append(data)
-        else:
-            self._mux.inbox.consume(stream, cost)
-        if flags & LAST:
-            incoming.whole = True
-            stream.incoming = None
+        self._large = landing.length >= _LARGE
+        self._landings.commit(landing)

@@ -18,7 +18,7 @@ __all__ = ["LinkSink"]
 class LinkSink:
     """Receives for a carrier from one particular link; what comes from a link that was replaced is dropped."""
 
-    __slots__ = ("_carrier", "_lock", "_log", "_session", "get_buffer", "link")
+    __slots__ = ("_carrier", "_lock", "_log", "_session", "get_buffer", "get_buffers", "link")
 
     def __init__(self, carrier: Carrier, session: Session, link: BareLink) -> None:
         self._carrier = carrier
@@ -28,6 +28,7 @@ class LinkSink:
         self.link = link
         # The session's buffer; whoever may read the link now is who uses it.
         self.get_buffer = session.receiver.get_buffer
+        self.get_buffers = session.receiver.get_buffers
 
     def buffer_updated(self, count: int) -> None:
         """Let the session decode what came, and wake whoever waits for it."""
@@ -35,7 +36,7 @@ class LinkSink:
         with self._lock:
             if carrier.sink is self:
                 if self._log is not None:
-                    self._log.passed([self._session.get_buffer()], count)
+                    self._log.passed(self._session.receiver.filled(count), count)
                 try:
                     self._session.buffer_updated(count)
                 except ProtocolError as error:

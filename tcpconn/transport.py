@@ -66,16 +66,20 @@ class LinkOptions:
 class Sink(Protocol):
     """Where a link puts what it receives. All calls come from the thread that is inside `Channel.read`.
 
-    A link uses either the pair `get_buffer`/`buffer_updated` (it fills the sink's buffer) or `data_received` (it has
-    received into memory of its own), not both.
+    A link either fills the sink's memory (`get_buffer` or `get_buffers`, then `buffer_updated`) or uses `data_received` (it
+    has received into memory of its own), not both.
     """
 
     def get_buffer(self) -> memoryview | bytearray:
         """Return a non-empty writable buffer to receive into."""
         ...
 
+    def get_buffers(self) -> Sequence[memoryview | bytearray]:
+        """Return one or more writable buffers, for a link that can fill several, in their order, by one system call."""
+        ...
+
     def buffer_updated(self, count: int) -> None:
-        """Say that `count` bytes were written at the beginning of the last buffer that `get_buffer` returned."""
+        """Say that `count` bytes were written at the beginning of what `get_buffer` or `get_buffers` returned last."""
         ...
 
     def data_received(self, data: bytes | memoryview) -> None:

@@ -279,6 +279,10 @@ class FaultyLink:
         self._buffer = self._buffer or bytearray(_BUFFER_SIZE)
         return self._buffer
 
+    def get_buffers(self) -> tuple[bytearray]:
+        """Return a buffer of this link's own."""
+        return (self.get_buffer(),)
+
     def buffer_updated(self, count: int) -> None:
         """Pass on or hold what was received."""
         self.data_received(bytes(memoryview(self._buffer)[:count]))

@@ -49,7 +49,7 @@ def test_the_schedules_reach_what_they_are_for() -> None:
     assert sum(session.ended is not None and session.lost.total() > 0 for session in sessions) > 5
     assert any("was receiving a large chunk" in line for world in worlds for _, line in world.trace)
     assert sum(session.ended is None for session in sessions) > 200
-    assert sum(session.receiver.count > 20 for session in sessions) > 100
+    assert sum(session.receiver.count > 20 for session in sessions) > 80
 
 
 # -- the checks can fail

@@ -46,6 +46,9 @@ class Stranger:
     def get_buffer(self) -> bytearray:
         return self._buffer
 
+    def get_buffers(self) -> tuple[bytearray]:
+        return (self._buffer,)
+
     def buffer_updated(self, count: int) -> None:
         self._heard += self._buffer[:count]
 

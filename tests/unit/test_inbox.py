@@ -303,7 +303,7 @@ def test_the_end_of_a_stream_is_told_once_everything_is_taken(joined: Joined) ->
 def test_a_run_is_what_is_whole_in_one_frame_up_to_a_limit(joined: Joined) -> None:
     mine, theirs = joined.open()
     send(joined.client, mine, b"one", b"", b"three")
-    send(joined.client, mine, bytes(600_000))
+    send(joined.client, mine, bytes(1_500_000))
     joined.settle()
     inbox = joined.server.mux.inbox
 
@@ -311,7 +311,7 @@ def test_a_run_is_what_is_whole_in_one_frame_up_to_a_limit(joined: Joined) -> No
     assert inbox.take_run(theirs, 10) == [b"three"]
     assert inbox.take_run(theirs, 10) == []
     assert (theirs.messages_received, theirs.bytes_received) == (3, 8)
-    assert take_all(joined.server, theirs) == [bytes(600_000)]
+    assert take_all(joined.server, theirs) == [bytes(1_500_000)]
     joined.settle()
     assert_no_credit_is_lost(joined)
 

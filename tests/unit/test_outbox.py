@@ -14,7 +14,7 @@ from engine import CHUNK, frames_of, hello
 from tcpconn import frames
 from tcpconn.errors import ConnectionClosed, MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
-from tcpconn.outbox import BATCH_BYTES, LONE_BATCH_BYTES, Outbox
+from tcpconn.outbox import BATCH_BYTES, GATHERED_BATCH_BYTES, LONE_BATCH_BYTES, Outbox
 from tcpconn.stream import Outgoing, Stream
 
 TOTAL_SIZE = 8
@@ -222,7 +222,7 @@ def test_chunks_are_large_while_the_stream_is_alone_and_usual_while_others_wait(
     box.outbox.send(box.stream(3), bytes(300_000))
     box.outbox.send(box.stream(5), bytes(300_000))
     shared = [frame for frame in box.all_written() if frame.stream == 3]
-    assert max(len(frame.body) for frame in shared[:-1]) <= CHUNK
+    assert max(len(frame.body) for frame in shared[:-1]) <= CHUNK + len(frames.U64.pack(0))
 
 
 def test_a_message_of_one_frame_more_than_fits_is_whole_in_one_large_chunk_when_alone(box: Box) -> None:
@@ -364,7 +364,9 @@ def test_a_run_of_messages_is_accepted_as_far_and_accounted_as_if_they_came_one_
             other = box.stream(3)
             other.sendq.append(b"waits")
             box.outbox.granted(other, 0)
-    accepted = run.outbox.send_run(streams[1], messages, 0)
+    accepted = -1
+    while (further := run.outbox.send_run(streams[1], messages, max(accepted, 0))) != accepted:
+        accepted = further
     for message in messages[:accepted]:
         assert one.outbox.send(streams[0], message)
     if accepted < len(messages) and not busy and type(messages[accepted]) is bytes:
@@ -383,11 +385,37 @@ def test_a_run_ends_when_the_batch_is_large_enough_to_be_written(box: Box) -> No
     stream = box.stream()
     messages = [bytes(1000)] * 200
 
-    assert box.outbox.send_run(stream, messages, 0) == 65
+    accepted = box.outbox.send_run(stream, messages, 0)
+    accepted = box.outbox.send_run(stream, messages, accepted)
+    assert accepted == 65
     assert box.outbox.batch_bytes >= BATCH_BYTES
     assert box.outbox.send_run(stream, messages, 65) == 65
     assert len(box.written()) == 65
     assert box.outbox.send_run(stream, messages, 65) == 130
+
+
+def test_a_run_of_messages_that_are_gathered_makes_a_larger_batch(box: Box) -> None:
+    stream = box.stream()
+    messages = [bytes(16 * 1024)] * 40
+    accepted = box.outbox.send_run(stream, messages, 0)
+    box.written()
+
+    further = box.outbox.send_run(stream, messages, accepted) - accepted
+    assert GATHERED_BATCH_BYTES // (16 * 1024) == 16
+    assert further == 16
+    assert box.outbox.send_run(stream, messages, accepted + further) == accepted + further
+
+
+def test_a_long_message_that_fits_half_a_window_is_one_frame_when_alone() -> None:
+    box = Box(credit=1 << 20)
+    most = (1 << 19) - HEADER_SIZE - TOTAL_SIZE
+    box.outbox.send(box.stream(1), bytes(most))
+    assert [len(frame.body) for frame in box.all_written()] == [most]
+
+    box.outbox.send(box.stream(3), bytes(most + 1))
+    bodies = [len(frame.body) for frame in box.all_written()]
+    assert len(bodies) > 1
+    assert max(bodies) <= (1 << 18) + HEADER_SIZE
 
 
 def test_no_run_begins_within_a_message_nor_after_the_end(box: Box) -> None:
@@ -454,11 +482,11 @@ def test_messages_of_a_stream_stay_in_order_whatever_their_length(box: Box) -> N
     box.outbox.send(other, bytes(200_000))
     for length in (10, 50_000, 20):
         assert box.outbox.send(stream, bytes(length))
-    assert box.outbox.send(stream, bytes(400_000))
+    assert box.outbox.send(stream, bytes(1_200_000))
 
     bodies = [len(frame.body) for frame in box.all_written() if frame.stream == 1]
     assert bodies[:3] == [10, 50_000, 20]
-    assert sum(bodies[3:]) == 400_000 + TOTAL_SIZE
+    assert sum(bodies[3:]) == 1_200_000 + TOTAL_SIZE
 
 
 # -- messages of unknown total

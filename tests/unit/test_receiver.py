@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Joined, frames_of, hello, receive, take_all
-from tcpconn import frames, receiver
+from tcpconn import frames, landing
 from tcpconn.errors import ConnectionLost, ProtocolError
 from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
 from tcpconn.multiplexer import Multiplexer
@@ -50,6 +50,20 @@ class End:
             buffer[:count] = view[:count]
             view = view[count:]
             self.receiver.buffer_updated(count)
+
+    def scatter(self, data: bytes) -> None:
+        """Receive as a link does that fills several buffers by one call."""
+        view = memoryview(data)
+        while view:
+            rest = view
+            for buffer in self.receiver.get_buffers():
+                count = min(len(buffer), len(rest))
+                buffer[:count] = rest[:count]
+                rest = rest[count:]
+            taken = len(view) - len(rest)
+            assert b"".join(self.receiver.filled(taken)) == view[:taken]
+            view = rest
+            self.receiver.buffer_updated(taken)
 
     def take(self, number: int = 1) -> list[bytes]:
         messages = []
@@ -118,7 +132,7 @@ def interleave(draw: st.DrawFn, sequences: list[list[bytes]]) -> bytes:
     return mixed
 
 
-SIZES = st.one_of(st.integers(0, 40), st.sampled_from([4095, 4096, 4097, 20_000]))
+SIZES = st.one_of(st.integers(0, 40), st.sampled_from([4095, 4096, 4097, 20_000, 70_000]))
 
 
 @st.composite
@@ -126,11 +140,14 @@ def messages_of_a_stream(draw: st.DrawFn, number: int) -> list[bytes]:
     written: list[bytes] = []
     for index in range(draw(st.integers(0, 4))):
         message = bytes([65 + index]) * draw(SIZES)
-        kind = draw(st.sampled_from(["whole", "chunks", "streamed"]))
+        kind = draw(st.sampled_from(["whole", "many", "chunks", "streamed"]))
         if kind == "whole":
             written.append(data(message, WHOLE, number))
+        elif kind == "many":
+            # One item: they stay in a row, as what is taken together must.
+            written.append(data(message, WHOLE, number) * draw(st.integers(15, 600 if len(message) < 100 else 20)))
         elif kind == "chunks":
-            written += in_chunks(message, 7 if len(message) < 100 else 5000, number)
+            written += in_chunks(message, 7 if len(message) < 100 else draw(st.sampled_from([5000, 40_000])), number)
         else:
             written += streamed([message] * draw(st.integers(0, 2)), number)
     if draw(st.booleans()):
@@ -148,13 +165,13 @@ def split(conversation: bytes, generator: random.Random) -> Iterable[bytes]:
     """Cut bytes into pieces, mostly small ones."""
     position = 0
     while position < len(conversation):
-        size = generator.choice((1, 2, 11, 12, 13, 20, 300, 4096, 60_000))
+        size = generator.choice((1, 2, 11, 12, 13, 20, 300, 4096, 60_000)) * generator.choice((1, 1, 10))
         yield conversation[position : position + size]
         position += size
 
 
 def fed(conversation: bytes, feed: Callable[[End], None]) -> dict[str, Any]:
-    end = End(2)
+    end = End(2, credit=8 << 20)
     feed(end)
     return end.state()
 
@@ -165,6 +182,10 @@ def test_any_split_of_the_bytes_gives_the_same_messages_and_the_same_state(conve
     def in_pieces(end: End) -> None:
         for piece in split(conversation, random.Random(seed)):
             end.receive(piece)
+
+    def scattered(end: End) -> None:
+        for piece in split(conversation, random.Random(seed)):
+            end.scatter(piece)
 
     def in_pieces_of_their_own(end: End) -> None:
         for piece in split(conversation, random.Random(seed)):
@@ -177,11 +198,12 @@ def test_any_split_of_the_bytes_gives_the_same_messages_and_the_same_state(conve
     def either_way(end: End) -> None:
         generator = random.Random(seed)
         for piece in split(conversation, generator):
-            generator.choice((end.receive, end.receiver.data_received))(piece)
+            generator.choice((end.receive, end.scatter, end.receiver.data_received))(piece)
 
     whole = fed(conversation, lambda end: end.receive(conversation))
     assert fed(conversation, lambda end: end.receiver.data_received(conversation)) == whole
-    for feed in (in_pieces, in_pieces_of_their_own, in_views, either_way):
+    assert fed(conversation, lambda end: end.scatter(conversation)) == whole
+    for feed in (in_pieces, scattered, in_pieces_of_their_own, in_views, either_way):
         assert fed(conversation, feed) == whole
 
 
@@ -200,7 +222,7 @@ def test_byte_by_byte_gives_the_same_messages_and_the_same_state(conversation: b
 def test_a_link_lost_at_any_byte_and_its_whole_frames_counted_gives_the_same_state(conversation: bytes, seed: int) -> None:
     written = [frame.encode() for frame in frames.decode_frames(conversation)]
     generator = random.Random(seed)
-    end = End(2)
+    end = End(2, credit=8 << 20)
     position = 0
     while position < len(written):
         rest = b"".join(written[position:])
@@ -211,7 +233,7 @@ def test_a_link_lost_at_any_byte_and_its_whole_frames_counted_gives_the_same_sta
         reached = end.receiver.count
         position = sequenced[reached] if reached < len(sequenced) else len(written)
 
-    whole = End(2)
+    whole = End(2, credit=8 << 20)
     whole.receive(conversation)
     expected, found = whole.state(), end.state()
     for state in (expected, found):
@@ -380,7 +402,7 @@ def test_a_stream_for_whose_message_there_is_no_memory_is_reset_and_the_others_g
                 raise MemoryError
             super().__init__(size)
 
-    monkeypatch.setattr(receiver, "Assembly", Scarce)
+    monkeypatch.setattr(landing, "Assembly", Scarce)
     end = End(2)
     stream = end.stream()
     end.receive(data(total(GIB) + bytes(5000), FIRST) + data(bytes(5000), 0) + data(b"fine", WHOLE, 3))
@@ -409,7 +431,7 @@ def test_a_message_of_more_than_4_gib_is_taken_by_the_format(monkeypatch: pytest
         def finish(self) -> bytes:
             return bytes(self.view[-3:]) + str(self.filled).encode()
 
-    monkeypatch.setattr(receiver, "Assembly", Sparse)
+    monkeypatch.setattr(landing, "Assembly", Sparse)
     end = End(max_message=1 << 40)
     end.receive(data(total(size) + b"beginning", FIRST))
     assembly = end.stream().assembly

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from os import readv
 
 from tcpconn.transport import Buffer, Link, Sink
 from tcpconn_tcp.lingering import close_when_the_peer_has
@@ -43,7 +44,6 @@ class TcpLink:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
-        self._receive = connected.recv_into
         self._peer = peer
         self._on_release = on_release
         self._pid = os.getpid()
@@ -80,13 +80,13 @@ class TcpLink:
                 return 0
             sink = self.sink
             try:
-                count = self._receive(sink.get_buffer())
+                count = readv(self._descriptor, sink.get_buffers())
             except BlockingIOError:
                 if timeout == 0 or not self._sleep(timeout):
                     return 0
                 sink = self.sink
                 try:
-                    count = self._receive(sink.get_buffer())
+                    count = readv(self._descriptor, sink.get_buffers())
                 except BlockingIOError:
                     return 0
                 except OSError as error:

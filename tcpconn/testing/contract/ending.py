@@ -37,6 +37,7 @@ else:
             listener.channel.read(0.02)
 class Sink:
     def get_buffer(self): return bytearray(100)
+    def get_buffers(self): return [bytearray(100)]
     def buffer_updated(self, count): pass
     def data_received(self, data): pass
     def link_lost(self, reason): pass

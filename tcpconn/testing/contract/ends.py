@@ -23,6 +23,9 @@ LIMIT = 20.0
 
 _T = TypeVar("_T")
 
+_SHORT = 3
+"""Bytes of the first of several buffers: few enough that most reads fill it."""
+
 
 class RecordingSink:
     """Keeps what it is given.
@@ -40,6 +43,11 @@ class RecordingSink:
     def get_buffer(self) -> bytearray:
         """Return a buffer to fill."""
         return self._buffer
+
+    def get_buffers(self) -> tuple[memoryview, memoryview]:
+        """Return two buffers to fill, the first a short one."""
+        view = memoryview(self._buffer)
+        return view[:_SHORT], view[_SHORT:]
 
     def buffer_updated(self, count: int) -> None:
         """Keep what was put into the buffer."""
