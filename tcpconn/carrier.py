@@ -97,7 +97,7 @@ class Carrier(LinkWriter):
         self.link = link
         self.sink = LinkSink(self, session, link)
         self.seat = seat
-        self._leftover = None
+        self.leftover = None
         self._log = frame_log(f"{link.peer} ->")
         self.lifecycle.link_up(time.monotonic())
         link.sink = self.sink
@@ -135,7 +135,7 @@ class Carrier(LinkWriter):
     def _drop_link(self) -> None:
         link, seat = self.link, self.seat
         self.link = self.seat = self.sink = None
-        self._leftover = None
+        self.leftover = None
         if link is not None:
             self.keeper.dismiss(link, seat)
 

@@ -126,7 +126,7 @@ class LogicalConnection:
                     carrier.keeper.owe_flush(carrier)
                 return False
         carrier.pump()
-        return carrier.blocked
+        return carrier.leftover is not None
 
     def _unblocking(self, timeout: float | None) -> Steps[None]:
         """Wait for the link; what was sent is accepted, but so the link and not memory sets the pace."""

@@ -81,7 +81,7 @@ class Inbox:
         stream.messages_received += 1
         stream.bytes_received += len(data)
         self.consume(stream, cost)
-        if not inbox:
+        if stream.assembly is not None and not inbox:
             self.credit_assembly(stream)
         return data
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from tcpconn.steps import Steps, Wakeable
-from tcpconn.transport import Link
+from tcpconn.transport import BareLink, Link
 from tcpconn.waiting import Seat, current_waiter
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
         deadline: by `time.monotonic()`, or None.
 
     Returns:
-        Whether it is ready; False when the deadline has passed.
+        Whether it is ready, or was when this thread read what makes it so; False when the deadline has passed.
     """
     waiter = current_waiter()
     waiter.settle()
@@ -82,7 +82,8 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
                     waiter.sleep(timeout)
                 elif seat.take(waiter):
                     try:
-                        _lead(carrier, seat, cast("Link", link), ready, deadline)
+                        if _lead(carrier, seat, link, ready, deadline):
+                            return True
                     finally:
                         seat.leave(waiter)
                 else:
@@ -99,32 +100,41 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
             followed.pass_on_if_free()
 
 
-def _lead(carrier: Carrier, seat: Seat, link: Link, ready: Callable[[], bool], deadline: float | None) -> None:
-    """Read until `ready()`, the deadline, or the loss of the link; at least once. The seat is held, the lock is not."""
+def _lead(carrier: Carrier, seat: Seat, link: BareLink, ready: Callable[[], bool], deadline: float | None) -> bool:
+    """Read until `ready()`, the deadline, or the loss of the link; at least once. The seat is held, the lock is not.
+
+    Returns:
+        Whether it is ready, or was a moment ago: another thread may have been quicker.
+    """
     read = seat.channel.read
     poll = carrier.poll
-    while carrier.seat is seat and not ready():
-        if carrier.blocked:
+    while not ready():
+        if carrier.seat is not seat:
+            return False
+        if carrier.leftover is not None:
             timeout = None if deadline is None else min(max(deadline - time.monotonic(), 0.0), _LONGEST)
-            readable, writable = link.wait(timeout, read=True, write=True)
+            readable, writable = cast("Link", link).wait(timeout, read=True, write=True)
             if readable:
                 read(0)
             if writable:
                 with carrier.lock:
                     carrier.pump()
             if not readable and not writable:
-                return
+                return False
             continue
         if poll.worthwhile:
             if poll.read(read, deadline):
                 continue
-            if carrier.seat is not seat or ready():
+            if carrier.seat is not seat:
                 # A read without a byte may have been the end of this link, and the channel may be that of others, too.
-                return
+                return False
+            if ready():
+                return True
         now = time.monotonic()
         timeout = None if deadline is None else min(max(deadline - now, 0.0), _LONGEST)
         count = read(timeout)
         poll.waited(time.monotonic() - now, count)
         if not count:
             # Woken, lost or timed out: the caller looks at everything anew.
-            return
+            return False
+    return True

@@ -65,8 +65,6 @@ def _pieces_of_file(read: Callable[[int], Any], size: int) -> Iterator[Any]:
 
 def rest_of(buffers: Sequence[Any], taken: int) -> list[bytes | memoryview] | None:
     """Return what is left of `buffers` after `taken` bytes, or None if nothing is."""
-    if taken == sum(map(len, buffers)):
-        return None
     for index, buffer in enumerate(buffers):
         if taken < len(buffer):
             return [memoryview(buffer)[taken:] if taken else buffer, *buffers[index + 1 :]]

@@ -49,17 +49,17 @@ class BusyPoll:
 
     def read(self, read: Callable[[float | None], int], deadline: float | None) -> int:
         """Poll; return how many bytes came, 0 if none did in time."""
+        if count := read(0):
+            self._misses = 0
+            return count
         clock = time.monotonic
         end = clock() + self._duration
         if deadline is not None:
             end = min(end, deadline)
-        while True:
-            count = read(0)
-            if count:
+        while clock() < end:
+            if count := read(0):
                 self._misses = 0
                 return count
-            if clock() >= end:
-                break
         self._misses += 1
         if self._misses >= _PATIENCE:
             self.worthwhile = False

@@ -112,8 +112,10 @@ class Receiver:
             count -= rest
             if count <= 0:
                 return
+        elif self._end == 0 and count < _DIRECT and self._lone(count):
+            return
         end = self._end + count
-        position = self._equal(self._buffer, 0, end)
+        position = self._equal(self._buffer, 0, end) if end >= _WORTH_COMPARING else 0
         if position < end:
             # One copy of many small frames makes each slice of it a message; large ones are copied once, to where they belong.
             small = end - position < HEADER_SIZE or _unpack(self._buffer, position)[4] < _DIRECT
@@ -124,6 +126,33 @@ class Receiver:
             self._view[:rest] = bytes(self._view[position:end])
         self._end = rest
 
+    def _lone(self, count: int) -> bool:
+        """Take what has come if it is one whole message, as it mostly is in an exchange of requests and answers; say whether.
+
+        It is what `_decode` does, in a third of the time.
+        """
+        if count < HEADER_SIZE:
+            return False
+        word, number, length = _unpack_words(self._buffer, 0)
+        if word != _WHOLE_MESSAGE or length + HEADER_SIZE != count or length > self._longest:
+            return False
+        mux = self._mux
+        stream = mux.streams.get(number)
+        if stream is None or stream.window < count or stream.assembly or stream.incoming or stream.discarding:
+            return False
+        inbox = mux.inbox
+        if inbox.unconsumed + count > mux.ours.session_credit:
+            return False
+        stream.window -= count
+        inbox.unconsumed += count
+        self.count += 1
+        self.unacknowledged_bytes += count
+        self._large = False
+        stream.inbox.append(bytes(self._view[HEADER_SIZE:count]))
+        if stream.waiters:
+            mux.woken.append(stream)
+        return True
+
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes that are in memory of their own.
 
@@ -132,6 +161,11 @@ class Receiver:
         """
         while len(data):
             if self._landing is None and self._end == 0:
+                if len(data) >= _WORTH_COMPARING:
+                    if type(data) is not bytes and _unpack(data, 0)[4] < _DIRECT:
+                        data = bytes(data)
+                    if type(data) is bytes:
+                        data = data[self._equal(data, 0, len(data)) :]
                 data = data[self._decode(data, len(data)) :]
                 if self._landing is None:
                     self._view[: len(data)] = data
@@ -159,8 +193,6 @@ class Receiver:
 
         They are taken in loops that run in C (`runs`): 45 ns a message of 100 B in place of 180.
         """
-        if end - start < _WORTH_COMPARING:
-            return start
         word, number, length = _unpack_words(data, start)
         stride: int = length + HEADER_SIZE
         most = (end - start) // stride
@@ -226,7 +258,7 @@ class Receiver:
             position = step
             if self._landing is not None:
                 break
-            if not is_view:
+            if not is_view and end - position >= _WORTH_COMPARING:
                 position = self._equal(data, position, end)  # type: ignore[arg-type]
         if mux.inbox.unconsumed > mux.ours.session_credit:
             raise ProtocolError(

@@ -59,6 +59,7 @@ class Session:
         ended: why the session is over, or None.
         stirred: something changed that concerns more than one stream; the driver clears it.
         lost: once ended, the undelivered messages of each stream by its number.
+        taken: bytes of what `take` has returned last.
     """
 
     def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
@@ -73,6 +74,7 @@ class Session:
         self.ended: str | None = None
         self.stirred = False
         self.lost: Counter[int] = Counter()
+        self.taken = 0
         self._client = client
         self._framed = 0
         self._keep_limit = max(ours.session_credit, _LEAST_KEPT)
@@ -149,8 +151,15 @@ class Session:
         Raises:
             ProtocolError: the peer broke the rules; the driver says GOAWAY (`violated`) and drops the link.
         """
-        self.receiver.buffer_updated(count)
-        self._acknowledge_if_due()
+        receiver = self.receiver
+        receiver.buffer_updated(count)
+        # Looked at here, for it is on the way of every message.
+        if (
+            receiver.count - self._acked_to_peer >= ACK_FRAMES
+            or receiver.unacknowledged_bytes >= ACK_BYTES
+            or self.outbox.batch_ends
+        ):
+            self._acknowledge_if_due()
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes received elsewhere.
@@ -231,12 +240,14 @@ class Session:
     @property
     def has_output(self) -> bool:
         """Whether `take` would return something."""
-        return self.linked and bool(self._control or self._replay or self.outbox.has_output)
+        outbox = self.outbox
+        return self.linked and bool(outbox.batch or outbox.ring or self._control or self._replay)
 
     @property
     def has_urgent_output(self) -> bool:
         """Whether something waits to be written that the peer should not wait for."""
-        return bool(self._control) or self.outbox.urgent or self.outbox.backlogged
+        outbox = self.outbox
+        return bool(outbox.urgent or outbox.ring or self._control)
 
     @property
     def settled(self) -> bool:
@@ -252,6 +263,7 @@ class Session:
         if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and self.outbox.batch:
             self.acknowledge()
         batch = self._next_replay() if self._replay else None
+        size = sum(map(len, batch)) if batch else 0
         if not batch and self.kept_bytes < self._keep_limit:
             outbox = self.outbox
             if outbox.ring:
@@ -270,9 +282,11 @@ class Session:
                     outbox.batch_ends = 0
         if self._control:
             # A PING goes behind the batch, for its answer acknowledges what came before it.
+            size += sum(map(len, self._control.values()))
             ping = self._control.pop(FrameType.PING, None)
             batch = [*self._control.values(), *(batch or ()), *(() if ping is None else (ping,))]
             self._control.clear()
+        self.taken = size
         return batch or None
 
     def _next_replay(self) -> list[bytes | memoryview] | None:

@@ -205,9 +205,8 @@ class Stream:
         self.bytes_received = 0
         self.waiters: list[Any] = []
 
-    @property
     def readable(self) -> bool:
-        """Whether receiving would return or raise at once."""
+        """Return whether receiving would return or raise at once."""
         inbox = self.inbox
         if not inbox:
             return self.receive_failure is not None

@@ -123,13 +123,13 @@ class Seat:
 
     def pass_on(self) -> None:
         """Wake one follower to take the free seat; with none left, tell the caretaker."""
-        try:
-            follower = self._followers.popleft()
-        except IndexError:
-            if not self.watched and not self.closed:
-                self._abandoned(self)
-        else:
-            follower.wake()
+        if self._followers:
+            # Another thread may be quicker.
+            with suppress(IndexError):
+                self._followers.popleft().wake()
+                return
+        if not self.watched and not self.closed:
+            self._abandoned(self)
 
     def _remove(self, waiter: Waiter) -> None:
         with suppress(ValueError):

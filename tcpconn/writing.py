@@ -32,6 +32,7 @@ class LinkWriter(ABC):
         session: the protocol's state; None until the first handshake.
         link, seat: the present link; None while there is none.
         waiters: those who wait for something of the session as a whole.
+        leftover: what the link has refused to take for the moment, or None.
     """
 
     def __init__(self, address: str, keeper: Keeper) -> None:
@@ -46,7 +47,7 @@ class LinkWriter(ABC):
         self.flush_listed = False
         self._writing = False
         self._parting: Callable[[], None] | None = None
-        self._leftover: list[bytes | memoryview] | None = None
+        self.leftover: list[bytes | memoryview] | None = None
         self._mute: BareLink | None = None
         self._log: FrameLog | None = None
 
@@ -60,16 +61,21 @@ class LinkWriter(ABC):
         if self._writing or session is None:
             return
         link = self.link
-        if link is None or link is self._mute or not (buffers := self._leftover or session.take()):
+        if (
+            link is None
+            or link is self._mute
+            or not (session.has_output or self.leftover)
+            or not (buffers := self.leftover or session.take())
+        ):
             if session.mux.woken:
                 self._wake_woken(session.mux.woken)
             return
         self._writing = True
         try:
             while True:
-                self._write(link, buffers)
+                self._write(link, buffers, session.taken if self.leftover is None else None)
                 link = self.link
-                if self._leftover is not None or link is None or link is self._mute:
+                if self.leftover is not None or link is None or link is self._mute or not session.has_output:
                     return
                 buffers = session.take()
                 if not buffers:
@@ -83,8 +89,14 @@ class LinkWriter(ABC):
                 end, self._parting = self._parting, None
                 end()
 
-    def _write(self, link: BareLink, buffers: Sequence[bytes | memoryview]) -> None:
-        """Offer buffers to the link; what it does not take is `_leftover`, and whoever waits for the link is told."""
+    def _write(self, link: BareLink, buffers: Sequence[bytes | memoryview], size: int | None) -> None:
+        """Offer buffers to the link; what it does not take is `leftover`, and whoever waits for the link is told.
+
+        Args:
+            link: where to write.
+            buffers: what to write.
+            size: how many bytes that is, if it is known.
+        """
         failed: OSError | None = None
         taken = 0
         lock = self.lock
@@ -106,9 +118,9 @@ class LinkWriter(ABC):
             return
         if self._log is not None:
             self._log.passed(buffers, taken)
-        was_blocked = self._leftover is not None
-        self._leftover = rest_of(buffers, taken)
-        if self._leftover is not None:
+        was_blocked = self.leftover is not None
+        self.leftover = None if taken == size else rest_of(buffers, taken)
+        if self.leftover is not None:
             self.keeper.want_write(self)
         elif was_blocked:
             self._wake(self.waiters)
@@ -116,7 +128,7 @@ class LinkWriter(ABC):
     def _cannot_write(self, link: BareLink, error: OSError) -> None:
         """Stop writing to a link that is broken, but read it to its end first: the peer may have said why. The lock is held."""
         self._mute = link
-        self._leftover = None
+        self.leftover = None
 
         def unread() -> None:
             with self.lock:
@@ -130,7 +142,7 @@ class LinkWriter(ABC):
     @property
     def blocked(self) -> bool:
         """Whether the link has refused to take more for the moment."""
-        return self._leftover is not None
+        return self.leftover is not None
 
     def writable(self) -> bool:
         """Try again to write; return whether there is still something left. The keeper calls it, without the lock."""
@@ -160,9 +172,11 @@ class LinkWriter(ABC):
             for stream in self.session.mux.streams.values():
                 self._wake(stream.waiters)
 
-    def _wake_woken(self, woken: list[Stream]) -> None:
+    @staticmethod
+    def _wake_woken(woken: list[Stream]) -> None:
         for stream in woken:
-            self._wake(stream.waiters)
+            for waiter in stream.waiters:
+                waiter.wake()
         woken.clear()
 
     @staticmethod

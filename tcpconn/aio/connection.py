@@ -167,7 +167,7 @@ class AsyncConnection(LogicalConnection):
             carrier, deadline = self._carrier, after(timeout)
             carrier.turned = True
             while item is None:
-                if not await wait(carrier, stream.waiters, lambda: stream.readable, deadline):
+                if not await wait(carrier, stream.waiters, stream.readable, deadline):
                     raise self._no_message(timeout)
                 item = take(stream)
         if self._outbox.urgent:

@@ -151,7 +151,7 @@ class Reader(User):
             self.done = True
             return
         stream = self.stream
-        self.wait(lambda: stream.readable)
+        self.wait(stream.readable)
 
     def _take(self) -> bool:
         mux, stream, draw = self.end.session.mux, self.stream, self.world.random

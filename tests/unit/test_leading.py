@@ -37,7 +37,7 @@ class SharedChannel:
 class EndingCarrier:
     """What `wait` asks of a carrier, whose link ends during the first poll."""
 
-    blocked = False
+    leftover = None
 
     def __init__(self, channel: SharedChannel) -> None:
         self.lock = threading.Lock()

@@ -135,7 +135,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(side=sides)
     def receive(self, side: Side) -> None:
         mux = self.joined.end(side.client).mux
-        readable = side.stream.readable
+        readable = side.stream.readable()
         try:
             message = mux.take(side.stream)
         except (ConnectionClosed, ConnectionLost, ConnectError):

@@ -69,7 +69,7 @@ def test_a_fresh_stream_has_its_credit_and_nothing_else() -> None:
 
     assert (stream.send_credit, stream.window) == (100, 200)
     assert stream.metadata == {"tier": 1}
-    assert not stream.readable
+    assert not stream.readable()
     assert repr(stream) == "<Stream 7 id='orders'>"
 
 
@@ -86,14 +86,14 @@ def test_a_stream_with_a_whole_message_is_readable() -> None:
     stream = new_stream()
     stream.inbox.append(b"")
 
-    assert stream.readable
+    assert stream.readable()
 
 
 def test_a_stream_that_has_failed_is_readable_since_receiving_raises() -> None:
     stream = new_stream()
     stream.receive_failure = lambda: ConnectionClosed("over")
 
-    assert stream.readable
+    assert stream.readable()
 
 
 def test_a_streamed_message_is_readable_once_it_has_a_chunk_or_its_end_or_never_will() -> None:
@@ -106,4 +106,4 @@ def test_a_streamed_message_is_readable_once_it_has_a_chunk_or_its_end_or_never_
         incoming.whole = stream is ended
     failed.receive_failure = lambda: ConnectionClosed("over")
 
-    assert [stream for stream in streams if not stream.readable] == [waiting]
+    assert [stream for stream in streams if not stream.readable()] == [waiting]

@@ -73,24 +73,19 @@ class TcpLink:
         return self._descriptor
 
     def read(self, timeout: float | None) -> int:
-        """Receive once into the sink's buffer; wait up to `timeout` seconds if nothing is there."""
+        """Receive once into the sink's buffers; wait up to `timeout` seconds if nothing is there."""
         self._reading = True
         try:
             if self._closed or self._lost:
+                return 0
+            # Sleeping first costs a read that finds nothing less, and more only if something has come meanwhile.
+            if timeout != 0 and not self._sleep(timeout):
                 return 0
             sink = self.sink
             try:
                 count = readv(self._descriptor, sink.get_buffers())
             except BlockingIOError:
-                if timeout == 0 or not self._sleep(timeout):
-                    return 0
-                sink = self.sink
-                try:
-                    count = readv(self._descriptor, sink.get_buffers())
-                except BlockingIOError:
-                    return 0
-                except OSError as error:
-                    return self._lose(error)
+                return 0
             except OSError as error:
                 return self._lose(error)
             if not count:
@@ -117,6 +112,8 @@ class TcpLink:
             poll.register(self._descriptor, select.POLLIN)
             poll.register(self._own_waker().fileno(), select.POLLIN)
         events = poll.poll(None if timeout is None else timeout * 1000)
+        if len(events) == 1 and events[0][0] == self._descriptor:
+            return True
         return bool(events) and not _was_woken(events, self._own_waker())
 
     def _own_waker(self) -> Waker:
