@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tcpconn.errors import ConfigError
 
@@ -39,6 +40,10 @@ class Address:
             return text
         if not isinstance(text, str):
             raise ConfigError(f"address {text!r} is a {type(text).__name__}, not a str: {_ALLOWED}")
+        return _parse(text)
+
+    @classmethod
+    def _of(cls, text: str) -> Address:
         if "\0" in text:
             raise ConfigError(f"address {text!r} holds a zero byte: {_ALLOWED}")
         if re.match(r"[\w.+-]+://", text):
@@ -57,6 +62,11 @@ class Address:
         if self.path is not None:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Address:
+    return Address._of(text)
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -69,7 +69,7 @@ class Caretaker:
         self._order = itertools.count()
         self._resting: deque[Seat] = deque()
         self._acks: deque[Carrier] = deque()
-        self._flushes: deque[Carrier] = deque()
+        self._flushes: deque[LinkWriter] = deque()
         self._errands: deque[Callable[[], None]] = deque()
         self._asleep = False
         self._wakes_at = 0.0
@@ -117,9 +117,9 @@ class Caretaker:
         self._acks.append(carrier)
         self._poke_unless_ticking()
 
-    def owe_flush(self, carrier: Carrier) -> None:
+    def owe_flush(self, carrier: LinkWriter) -> None:
         """Have a carrier write what a thread left in its batch, after its `flush_interval`."""
-        self._flush_interval = carrier.config.flush_interval
+        self._flush_interval = carrier.flush_interval
         self._flushes.append(carrier)
         if not self._flushing:
             self._poke()

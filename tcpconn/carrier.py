@@ -49,7 +49,6 @@ class Carrier(LinkWriter):
     Attributes:
         session: the protocol's state; None until the first handshake.
         link, seat, sink: the present link; None while there is none.
-        turned: a thread has waited for an answer since the last write, so the next send goes out at once.
         reconnects: links that took the place of a lost one.
     """
 
@@ -64,11 +63,9 @@ class Carrier(LinkWriter):
         on_end: Callable[[Carrier], None] | None = None,
     ) -> None:
         self.config = config
-        super().__init__(address, keeper)
+        super().__init__(address, keeper, config.flush_interval if config.coalesce else 0.0)
         self.sink: LinkSink | None = None
         self.failure: Callable[[], TcpconnError] | None = None
-        self.turned = True
-        self.last_write = 0.0
         self.reconnects = 0
         self.dial: Callable[[Carrier], None] | None = None
         self.poll = BusyPoll(config.busy_poll)

@@ -31,6 +31,19 @@ _TOTAL_SIZE = 8
 class LogicalConnection:
     """One logical connection. Where a method says nothing else, the carrier's lock is held."""
 
+    __slots__ = (
+        "__weakref__",
+        "_carrier",
+        "_closed",
+        "_flush_interval",
+        "_lock",
+        "_mux",
+        "_outbox",
+        "_release",
+        "_session",
+        "_stream",
+    )
+
     def __init__(self, carrier: Carrier, stream: Stream, release: Callable[[Carrier], None] | None = None) -> None:
         session = carrier.session
         assert session is not None
@@ -41,7 +54,7 @@ class LogicalConnection:
         self._outbox = session.outbox
         self._stream = stream
         self._release = release
-        self._flush_interval = carrier.config.flush_interval if carrier.config.coalesce else 0.0
+        self._flush_interval = carrier.flush_interval
         self._closed = False
 
     # -- what it is
@@ -112,22 +125,6 @@ class LogicalConnection:
                     yield from self._unblocking(timeout)
         self._carrier.pump()
 
-    def _write_or_defer(self) -> bool:
-        """Write, or leave it to the end of the burst; return whether the link takes no more for now."""
-        carrier = self._carrier
-        if self._outbox.batch_bytes < BATCH_BYTES:
-            now = time.monotonic()
-            if carrier.turned or now - carrier.last_write >= self._flush_interval:
-                carrier.turned = False
-                carrier.last_write = now
-            else:
-                if not carrier.flush_listed:
-                    carrier.flush_listed = True
-                    carrier.keeper.owe_flush(carrier)
-                return False
-        carrier.pump()
-        return carrier.leftover is not None
-
     def _unblocking(self, timeout: float | None) -> Steps[None]:
         """Wait for the link; what was sent is accepted, but so the link and not memory sets the pace."""
         carrier = self._carrier
@@ -141,7 +138,7 @@ class LogicalConnection:
             if not (yield Wait(self._carrier, stream.waiters, lambda: ready(stream, length), deadline)):
                 raise TimedOut(f"{self._label()}: the peer granted no credit within {timeout} s")
         # A message that has just begun does not wait for the link: whoever gives up here must know whether it has.
-        if self._write_or_defer() and begun:
+        if self._carrier.write_or_defer() and begun:
             yield from self._unblocking(timeout)
 
     def _beginning_message(self, timeout: float | None) -> Steps[None]:

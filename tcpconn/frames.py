@@ -276,12 +276,18 @@ def open_stream(stream: int, name: str | bytes, metadata: Mapping[str, Any] | No
         raise ValueError(f"the metadata of id {reprlib.repr(name)} holds a number of more than 64 bits") from error
     if len(body) > MAX_CONTROL_BODY:
         raise ValueError(f"the metadata of id {reprlib.repr(name)} takes {len(body)} bytes; {MAX_CONTROL_BODY} are allowed")
+    if not metadata and _is_name(name):
+        return Frame(FrameType.OPEN, 0, stream, body)
     try:
         decode_open(body)
     except ProtocolError as error:
         # At the peer this would end the link, and with it everybody else's connections.
         raise ValueError(f"the id {reprlib.repr(name)} or its metadata cannot be sent: {error}") from error
     return Frame(FrameType.OPEN, 0, stream, body)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str | bytes) and 1 <= len(name if isinstance(name, bytes) else name.encode()) <= 255
 
 
 def decode_open(body: bytes) -> tuple[str | bytes, dict[str, Any]]:
@@ -294,7 +300,7 @@ def decode_open(body: bytes) -> tuple[str | bytes, dict[str, Any]]:
     if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict)):
         raise ProtocolError("OPEN does not hold an id and a map of metadata")
     name, metadata = value
-    if not isinstance(name, str | bytes) or not 1 <= len(name if isinstance(name, bytes) else name.encode()) <= 255:
+    if not _is_name(name):
         raise ProtocolError(f"OPEN names the id {reprlib.repr(name)}; an id is text or bytes of 1 to 255 bytes")
     if not all(isinstance(key, str) for key in metadata):
         raise ProtocolError("OPEN holds metadata with a key that is not text")

@@ -30,7 +30,7 @@ class Keeper(Protocol):
         """Have the carrier acknowledge what it received, after a moment in which more may come."""
         ...
 
-    def owe_flush(self, carrier: Carrier) -> None:
+    def owe_flush(self, carrier: LinkWriter) -> None:
         """Have the carrier write what a burst has left in its batch, soon."""
         ...
 

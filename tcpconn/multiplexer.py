@@ -288,7 +288,7 @@ class Multiplexer:
             if not stream.discarding:
                 stream.send_failure = failure
                 stream.receive_failure = stream.receive_failure or failure
-            stream.sendq.clear()
+            stream.sendq = ()
             self._notify(stream)
 
 

@@ -36,13 +36,15 @@ def opening(
         try:
             with carrier.lock:
                 stood = carrier.session is not None
-                decided = yield Wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)  # noqa: B023
+                decided = carrier.lifecycle.state in _DECIDED
+                if not decided:
+                    decided = yield Wait(carrier, carrier.waiters, lambda: carrier.lifecycle.state in _DECIDED, deadline)  # noqa: B023
                 session = carrier.session
                 if session is not None and session.mux.exhausted:
                     carrier.retire()
                 elif decided and session is not None and session.mux.going_away is None and session.ended is None:
                     stream = session.mux.open(name, metadata)
-                    carrier.pump()
+                    carrier.write_or_defer()
                     return carrier, stream
                 error = _connect_error(carrier, where, settings)
             if not decided or not (stood or _may_yet_come(error.__cause__)):

@@ -97,7 +97,7 @@ class Outbox:
             stream.messages_sent += 1
             stream.bytes_sent += length
             if self.ring or self.batch_bytes >= BATCH_BYTES:
-                stream.sendq.append(payload)
+                stream.enqueue(payload)
                 self._enter_ring(stream)
             else:
                 self.batch += (_pack_header(2, _FIRST_LAST, 0, stream.number, length), payload)
@@ -114,7 +114,7 @@ class Outbox:
         stream.held = True
         stream.messages_sent += 1
         stream.bytes_sent += length
-        stream.sendq.append(Outgoing(payload))
+        stream.enqueue(Outgoing(payload))
         self._enter_ring(stream)
         return True
 
@@ -212,7 +212,7 @@ class Outbox:
     def _send_piece(self, stream: Stream, flags: int, body: bytes) -> None:
         # Behind what the stream has in the ring already, and in turn with other streams.
         if self.ring or self.batch_bytes >= BATCH_BYTES:
-            stream.sendq.append(Piece(flags, body))
+            stream.enqueue(Piece(flags, body))
             self._enter_ring(stream)
         else:
             self._emit_data(stream, flags, body)
@@ -254,7 +254,7 @@ class Outbox:
 
     def _frame_next(self, stream: Stream) -> bool:
         sendq = stream.sendq
-        if not sendq:
+        if not isinstance(sendq, deque):
             return False
         item = sendq[0]
         if type(item) is bytes:
@@ -275,6 +275,7 @@ class Outbox:
             self._notify(stream)
         if sendq:
             return True
+        stream.sendq = ()
         # In the middle of a message of unknown total there is no end in good order: whoever sends it resets the stream.
         if stream.closing and not stream.held:
             self.emit_close(stream)
@@ -336,7 +337,7 @@ class Outbox:
                 stream.abandoned += bool(item.flags & LAST)
             else:
                 stream.abandoned += 1
-        stream.sendq.clear()
+        stream.sendq = ()
         stream.held = False
         self._notify(stream)
         if credit:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tcpconn.errors import TcpconnError
@@ -127,6 +128,9 @@ class Incoming:
         self.size = 0
 
 
+_NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+
 class Stream:
     """The engine's state of one logical connection; whoever owns the session guards it.
 
@@ -178,13 +182,14 @@ class Stream:
         "window",
     )
 
-    def __init__(self, number: int, name: str | bytes, metadata: dict[str, Any], *, send_credit: int, window: int) -> None:
+    def __init__(self, number: int, name: str | bytes, metadata: Mapping[str, Any], *, send_credit: int, window: int) -> None:
         self.number = number
         self.name = name
-        self.metadata = metadata
+        self.metadata = metadata or _NO_METADATA
         self.send_credit = send_credit
         self.held = False
-        self.sendq: deque[bytes | Outgoing | Piece] = deque()
+        # Nearly always empty, and an empty deque takes 600 bytes.
+        self.sendq: deque[bytes | Outgoing | Piece] | tuple[()] = ()
         self.in_ring = False
         self.inbox: deque[bytes | Assembled | Incoming] = deque()
         self.assembly: Assembly | None = None
@@ -204,6 +209,13 @@ class Stream:
         self.messages_received = 0
         self.bytes_received = 0
         self.waiters: list[Any] = []
+
+    def enqueue(self, item: bytes | Outgoing | Piece) -> None:
+        """Put something behind what was accepted and is not framed yet."""
+        if isinstance(self.sendq, deque):
+            self.sendq.append(item)
+        else:
+            self.sendq = deque((item,))
 
     def readable(self) -> bool:
         """Return whether receiving would return or raise at once."""

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from tcpconn.keeping import Keeper
+from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import rest_of
 from tcpconn.session import Session
 from tcpconn.steps import Wakeable
@@ -33,11 +34,16 @@ class LinkWriter(ABC):
         link, seat: the present link; None while there is none.
         waiters: those who wait for something of the session as a whole.
         leftover: what the link has refused to take for the moment, or None.
+        turned: somebody has waited for an answer since the last write, so the next send goes out at once.
+        flush_interval: seconds that a burst is gathered for.
     """
 
-    def __init__(self, address: str, keeper: Keeper) -> None:
+    def __init__(self, address: str, keeper: Keeper, flush_interval: float) -> None:
         self.address = address
         self.keeper = keeper
+        self.flush_interval = flush_interval
+        self.turned = True
+        self.last_write = 0.0
         self.lock = threading.Lock()
         self.session: Session | None = None
         self.link: BareLink | None = None
@@ -149,6 +155,22 @@ class LinkWriter(ABC):
         with self.lock:
             self.pump()
             return self.blocked
+
+    def write_or_defer(self) -> bool:
+        """Write, or leave it to the end of the burst; return whether the link takes no more for now. The lock is held."""
+        session = self.session
+        if session is not None and session.outbox.batch_bytes < BATCH_BYTES:
+            now = time.monotonic()
+            if self.turned or now - self.last_write >= self.flush_interval:
+                self.turned = False
+                self.last_write = now
+            else:
+                if not self.flush_listed:
+                    self.flush_listed = True
+                    self.keeper.owe_flush(self)
+                return False
+        self.pump()
+        return self.leftover is not None
 
     def flush(self) -> None:
         """Write what a burst has left in its batch. The keeper calls it, without the lock."""

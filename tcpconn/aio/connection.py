@@ -30,6 +30,8 @@ class AsyncConnection(LogicalConnection):
     over received messages that ends when the peer closes. It belongs to the event loop that it was made on.
     """
 
+    __slots__ = ("_pool", "_thread")
+
     def __init__(self, carrier: Carrier, stream: Stream, pool: AsyncPool | None = None) -> None:
         super().__init__(carrier, stream, None if pool is None else pool.release)
         self._pool = pool
@@ -63,7 +65,7 @@ class AsyncConnection(LogicalConnection):
         with self._lock:
             if not self._outbox.send(self._stream, payload):
                 await carry_out(self._sending(payload, timeout))
-            if self._write_or_defer():
+            if self._carrier.write_or_defer():
                 await carry_out(self._unblocking(timeout))
 
     async def send_many(self, messages: Iterable[Buffer] | AsyncIterable[Buffer], timeout: float | None = None) -> int:

@@ -86,7 +86,7 @@ class LoopKeeper:
         """Have a carrier acknowledge what it received, after a moment in which more may come."""
         self.loop.call_later(TICK, carrier.acknowledge)
 
-    def owe_flush(self, carrier: Carrier) -> None:
+    def owe_flush(self, carrier: LinkWriter) -> None:
         """Have a carrier write what a burst has left, once the tasks that are ready now have had their turn."""
         self.loop.call_soon(carrier.flush)
 

@@ -162,7 +162,7 @@ def never_wakes_the_starved(outbox: Outbox) -> None:
 
 
 def keeps_the_credit_of_what_it_abandons(outbox: Outbox, stream: Stream) -> None:
-    stream.sendq.clear()
+    stream.sendq = ()
     stream.held = False
     outbox._notify(stream)
 

@@ -320,7 +320,7 @@ def test_a_message_of_more_than_4_gib_is_announced_and_cut_up() -> None:
     payload = mmap.mmap(-1, total, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
     outgoing = Outgoing(cast(bytes, payload))
     stream.held = True
-    stream.sendq.append(outgoing)
+    stream.enqueue(outgoing)
     outbox = box.outbox
     outbox.granted(stream, 0)
 
@@ -340,7 +340,7 @@ def test_a_message_of_more_than_4_gib_is_announced_and_cut_up() -> None:
     assert sum(sizes) == outgoing.offset == total
     assert frames.HEADER.unpack(header)[1] == LAST
     del outgoing
-    stream.sendq.clear()
+    stream.sendq = ()
 
 
 # -- many at once
@@ -362,7 +362,7 @@ def test_a_run_of_messages_is_accepted_as_far_and_accounted_as_if_they_came_one_
     if busy:
         for box in (one, run):
             other = box.stream(3)
-            other.sendq.append(b"waits")
+            other.enqueue(b"waits")
             box.outbox.granted(other, 0)
     accepted = -1
     while (further := run.outbox.send_run(streams[1], messages, max(accepted, 0))) != accepted:
@@ -470,7 +470,7 @@ def test_a_stream_that_is_alone_fills_a_larger_batch() -> None:
     stream = box.stream()
     small = bytes(100_000)
     for _ in range(30):
-        stream.sendq.append(small)
+        stream.enqueue(small)
     box.outbox.granted(stream, 0)
 
     assert [len(box.written()), len(box.written())] == [11, 11]

@@ -108,8 +108,8 @@ def test_where_polling_is_quicker_nearly_all_waits_poll(clock: Clock) -> None:
 
 def test_where_polling_is_slower_nearly_no_waits_poll(clock: Clock) -> None:
     """As with more busy threads than CPUs: whoever polls keeps the peer from its CPU."""
-    for polling in (49, 200):
-        peer = Peer(clock, BusyPoll(DURATION), polling=polling, sleeping=40)
+    for slow in (49, 200):
+        peer = Peer(clock, BusyPoll(DURATION), polling=slow, sleeping=40)
         peer.polls_among(1000)
         assert peer.polls_among(20_000) < 0.05
 

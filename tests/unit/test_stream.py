@@ -76,7 +76,7 @@ def test_a_fresh_stream_has_its_credit_and_nothing_else() -> None:
 def test_a_stream_shows_its_state() -> None:
     stream = new_stream()
     stream.inbox += [b"one", Assembled(b"two", 3)]
-    stream.sendq.append(Piece(0, b"three"))
+    stream.enqueue(Piece(0, b"three"))
     stream.held = stream.got_end = True
 
     assert repr(stream) == "<Stream 7 id='orders' inbox=2 sendq=1 held got_end>"
