@@ -1,7 +1,7 @@
 """Many small messages at a time, in loops that run in C: framing a run of them, and cutting equal frames apart.
 
-Knows headers and `bytes`; it knows no streams and no credit but as numbers. A loop in Python over the same frames cost some
-250 ns a message to frame and 450 ns to decode, where these cost 80 and 45 (100 B, the machine of DESIGN §5).
+Knows headers and `bytes`; it knows no streams and no credit but as numbers. With loops in Python the engine took 234 ns to
+frame a message of 100 B and 421 to receive and decode it; with these it took 113 and 152, on a 2-core EPYC VM.
 """
 
 from __future__ import annotations
