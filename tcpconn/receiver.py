@@ -86,7 +86,8 @@ class Receiver:
         landing = self._landing
         if landing is None:
             end = self._end
-            return (self._view[end : end + _AHEAD] if self._large else self._view[end:],)
+            # What has begun in the buffer is not a large body any more.
+            return (self._view[:_AHEAD] if self._large and not end else self._view[end:],)
         if landing.memory is None:
             return (self.get_buffer(),)
         return self.get_buffer(), self._view[:_AHEAD] if landing.length >= _LARGE else self._view

@@ -258,6 +258,25 @@ def test_a_large_body_is_received_straight_into_the_memory_of_its_message() -> N
     assert end.take() == [message]
 
 
+@pytest.mark.parametrize(
+    "following",
+    [data(bytes(4000)), frames.open_stream(3, "late", {"text": "x" * 60_000}).encode(), frames.ping(1).encode() + data(b"x")],
+    ids=["a message", "a long control frame", "a short control frame and a message"],
+)
+def test_what_follows_a_large_body_is_not_received_in_crumbs(following: bytes) -> None:
+    end = End()
+    end.scatter(data(bytes(300_000)))
+    assert len(end.receiver.get_buffers()[0]) < 100, "a header is read ahead of the next large body"
+    reads = 0
+    left = memoryview(following)
+    while left:
+        taken = min(sum(map(len, end.receiver.get_buffers())), len(left))
+        end.scatter(bytes(left[:taken]))
+        left = left[taken:]
+        reads += 1
+    assert reads <= 3
+
+
 def test_small_frames_that_are_not_all_there_wait_in_the_buffer() -> None:
     end = End()
     end.receive(data(b"one") + data(b"two")[:14])
