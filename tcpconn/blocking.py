@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from time import monotonic
 from types import TracebackType
 from typing import TypeVar
 
 from tcpconn.connection import LogicalConnection, after
 from tcpconn.errors import ConnectionClosed, TcpconnError
 from tcpconn.leading import carry_out, wait
-from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
@@ -49,18 +47,9 @@ class Connection(LogicalConnection):
         """
         payload = message if type(message) is bytes else to_bytes(message)
         with self._lock:
-            outbox, carrier = self._outbox, self._carrier
-            if not outbox.send(self._stream, payload):
+            if not self._outbox.send(self._stream, payload):
                 carry_out(self._sending(payload, timeout))
-            if (
-                carrier.flush_listed
-                and outbox.batch_bytes < BATCH_BYTES
-                and not carrier.turned
-                and monotonic() - carrier.last_write < self._flush_interval
-            ):
-                # In the middle of a burst there is nothing to do: 1.1 µs in place of 1.3.
-                return
-            if carrier.write_or_defer():
+            if self._carrier.write_or_defer():
                 carry_out(self._unblocking(timeout))
 
     def send_many(self, messages: Iterable[Buffer], timeout: float | None = None) -> int:

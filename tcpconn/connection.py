@@ -35,7 +35,6 @@ class LogicalConnection:
         "__weakref__",
         "_carrier",
         "_closed",
-        "_flush_interval",
         "_lock",
         "_mux",
         "_outbox",
@@ -54,7 +53,6 @@ class LogicalConnection:
         self._outbox = session.outbox
         self._stream = stream
         self._release = release
-        self._flush_interval = carrier.flush_interval
         self._closed = False
 
     # -- what it is
