@@ -9,6 +9,8 @@ import atexit
 import os
 import threading
 import time
+import weakref
+from typing import Protocol
 
 import zmq
 
@@ -27,17 +29,35 @@ _MAX_SOCKETS = 65_535
 """The most that libzmq manages; a dialled link takes three (its own and both ends of its monitor)."""
 
 
+class Settles(Protocol):
+    """A socket whose owner may be a thread that ends with the interpreter."""
+
+    def settle(self) -> None:
+        """Return when everything that was asked of it is done, within a bounded time."""
+        ...
+
+
 class SharedContext:
-    """Creates the context at first use and counts the sockets. Any thread; `_lock` guards everything."""
+    """Creates the context at first use and counts the sockets. Any thread; `_lock` guards everything.
+
+    Attributes:
+        exiting: the interpreter has begun to exit, so that nothing may be left for other threads to do.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._pid = 0
         self._open = 0
-        self._exiting = False
+        self.exiting = False
+        self._sockets: weakref.WeakSet[Settles] = weakref.WeakSet()
         self._unbound: dict[Address, float] = {}
         atexit.register(self._at_exit)
+
+    def register(self, socket: Settles) -> None:
+        """Have a socket settled when the interpreter exits."""
+        with self._lock:
+            self._sockets.add(socket)
 
     def socket(self, kind: int) -> zmq.Socket[bytes]:
         """Open a socket that is counted until `released` is called for it.
@@ -48,6 +68,7 @@ class SharedContext:
         if self._pid != os.getpid():  # the lock may have been held by a thread that does not exist in this child
             self._lock = threading.Lock()
             self._context = None
+            self._sockets = weakref.WeakSet()  # the parent's are not ours to settle
             self._open = 0
             self._pid = os.getpid()
         with self._lock:
@@ -65,7 +86,7 @@ class SharedContext:
         """Note that a socket was closed. After the interpreter has begun to exit, the last one waits for what lingers."""
         with self._lock:
             self._open -= 1
-            if self._exiting:
+            if self.exiting:
                 self._finish()
 
     def note_unbound(self, address: Address) -> None:
@@ -85,7 +106,11 @@ class SharedContext:
         # Exit handlers that run later may still close links, so what is open is left open here: `released` sees to it.
         if self._pid == os.getpid():
             with self._lock:
-                self._exiting = True
+                self.exiting = True
+                sockets = list(self._sockets)
+            for socket in sockets:
+                socket.settle()
+            with self._lock:
                 self._finish()
 
     def _finish(self) -> None:

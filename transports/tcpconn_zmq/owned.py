@@ -6,6 +6,7 @@ It knows pyzmq, threads and descriptors, and nothing of peers: `dealer` and `rou
     writer   appends to the queue, then tries the lock: has it, so sends at once; has it not, so the owner will send.
              An owner that sleeps is woken; one that does not looks into the queue before it sleeps and after it
              has released the lock. So nothing stays in the queue, and its order is that of the writes.
+             Only at the interpreter's exit it waits: the owner may be a thread that ends with it.
 
 ZeroMQ's descriptor tells of changes only, and any call may use them up, sends included. So whenever the lock is released
 `_armed` is true (all that had come was received, and the descriptor tells of more), or `_signal` is set instead.
@@ -64,6 +65,13 @@ not yet read when a connection ends (libzmq 4.3.5 terminates the pipe with the e
 _MAX_RECEIVED = 4 * MAX_PART
 _RECEIVE_HIGH_WATER = 1000
 LONGEST_SLEEP = 1e6
+
+_SETTLING = LINGER + 1.0
+"""Seconds for the owner to do what it was asked; closing the last socket of an exiting process takes up to `LINGER`."""
+
+_LOOK_AGAIN = 0.01
+"""Seconds until an owner that went back to sleep before it could be seen to be awake is woken again."""
+
 MORE = zmq.NOBLOCK | zmq.SNDMORE
 """Made once: combining two flags takes 1 µs."""
 
@@ -127,6 +135,7 @@ class OwnedSocket(ABC):
             self._socket.close(0)
             context.released()
             raise
+        context.register(self)
 
     # the Channel of the contract
 
@@ -172,9 +181,11 @@ class OwnedSocket(ABC):
     # for those who write
 
     def post(self, command: object) -> None:
-        """Have `command` executed by the owner, after all that were posted before; never blocks."""
+        """Have `command` executed by the owner, after all that were posted before; does not block before the exit."""
         self._queue.append(command)
-        if self._lock.acquire(blocking=False):
+        if self._context.exiting:
+            self.settle()
+        elif self._lock.acquire(blocking=False):
             try:
                 self._run_queue()
                 self._leave()
@@ -183,6 +194,20 @@ class OwnedSocket(ABC):
             self._after_release()
         elif self._sleeping:
             self._signal.set()
+
+    def settle(self) -> None:
+        """Wait until all that was posted is done, by this thread or by the owner, for `_SETTLING` seconds at most."""
+        deadline = time.monotonic() + _SETTLING
+        while time.monotonic() < deadline:
+            self.wake()
+            if self._lock.acquire(timeout=_LOOK_AGAIN):
+                try:
+                    self._run_queue()
+                    self._leave()
+                finally:
+                    self._lock.release()
+                if not self._queue:
+                    return
 
     # what a DEALER and a ROUTER do differently; called by the owner
 

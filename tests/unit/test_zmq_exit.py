@@ -1,0 +1,58 @@
+"""A process that ends says goodbye, also while another thread owns the socket at that moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import tcpconn
+
+pytest.importorskip("zmq")
+
+PROGRAM = """
+import sys, threading, time
+import tcpconn
+from tcpconn.carrier import Carrier
+
+goodbye = Carrier.goodbye
+
+def goodbye_while_another_thread_owns_the_socket(carrier, code, text):
+    link = carrier.link
+    owned = threading.Event()
+    def own():
+        # As a thread that reads: it holds the lock, and looks into the queue when it has released it.
+        with link._lock:
+            owned.set()
+            time.sleep(0.3)
+        link._after_release()
+    threading.Thread(target=own, daemon=True).start()
+    owned.wait()
+    goodbye(carrier, code, text)
+
+Carrier.goodbye = goodbye_while_another_thread_owns_the_socket
+pool = tcpconn.Pool()
+connection = tcpconn.connect(sys.argv[1], pool=pool, backend="zmq")
+connection.send(b"the last word")
+if sys.argv[2] == "closes":
+    connection.close()
+    pool.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["closes", "just ends"])
+def test_a_process_that_ends_while_another_thread_owns_its_socket_says_goodbye(way: str) -> None:
+    with tcpconn.listen("127.0.0.1:0", backend="zmq") as listener:
+        program = subprocess.Popen([sys.executable, "-c", PROGRAM, str(listener.address), way])
+        try:
+            connection = listener.accept(timeout=20)
+            assert connection.receive(timeout=20) == b"the last word"
+            assert program.wait(20) == 0
+            with pytest.raises(tcpconn.ConnectionClosed):
+                connection.receive(timeout=10)
+            # Not left waiting for the return of somebody who did not say that he was going.
+            connection.close()
+        finally:
+            program.kill()
+            program.wait()
