@@ -17,20 +17,25 @@ import tcpconn
 from tcpconn.carrier import Carrier
 
 goodbye = Carrier.goodbye
+leaving, owned = threading.Event(), threading.Event()
+
+def own():
+    # As a thread that reads: it holds the lock, and looks into the queue when it has released it.
+    leaving.wait()
+    with link._lock:
+        owned.set()
+        time.sleep(0.3)
+    link._after_release()
 
 def goodbye_while_another_thread_owns_the_socket(carrier, code, text):
+    global link
     link = carrier.link
-    owned = threading.Event()
-    def own():
-        # As a thread that reads: it holds the lock, and looks into the queue when it has released it.
-        with link._lock:
-            owned.set()
-            time.sleep(0.3)
-        link._after_release()
-    threading.Thread(target=own, daemon=True).start()
+    leaving.set()
     owned.wait()
     goodbye(carrier, code, text)
 
+# Now: from Python 3.12 on no thread begins while the interpreter exits.
+threading.Thread(target=own, daemon=True).start()
 Carrier.goodbye = goodbye_while_another_thread_owns_the_socket
 pool = tcpconn.Pool()
 connection = tcpconn.connect(sys.argv[1], pool=pool, backend="zmq")
