@@ -6,6 +6,7 @@ import logging
 import os
 import time
 
+from tcpconn.ablation import receiver_for
 from tcpconn.address import Address
 from tcpconn.carrier import Carrier
 from tcpconn.errors import AuthenticationError, HandshakeError, ProtocolError, TcpconnError, TimedOut
@@ -84,6 +85,7 @@ class Attempt:
                 theirs=theirs,
                 chunk_size=carrier.config.chunk_size,
                 peer=str(self._address),
+                receiver=receiver_for(carrier.config),
             )
             carrier.link_up(greeting.link, self._seat, session, theirs.received, greeting.rest)
 

@@ -50,6 +50,7 @@ class Carrier(LinkWriter):
         session: the protocol's state; None until the first handshake.
         link, seat, sink: the present link; None while there is none.
         reconnects: links that took the place of a lost one.
+        leads: whether a thread that waits reads the link itself.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Carrier(LinkWriter):
         self.reconnects = 0
         self.dial: Callable[[Carrier], None] | None = None
         self.poll = BusyPoll(config.busy_poll)
+        self.leads = config.leader_followers
         self._scheduled = float("inf")
         self._on_open = on_open
         self._notices = Notices(None if on_end is None else partial(on_end, self))

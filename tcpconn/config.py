@@ -8,38 +8,23 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import os
-import re
-import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from tcpconn.errors import ConfigError
+from tcpconn.sources import FILE_VARIABLE, PREFIX, from_environment, from_file
 from tcpconn.transport import LinkOptions, available_backends, is_registered
 
 __all__ = ["Config"]
 
-_PREFIX = "TCPCONN_"
-_FILE_VARIABLE = "TCPCONN_CONFIG"
-_DEFAULT_FILE = "tcpconn.toml"
 _KEYWORD = "keyword argument"
 _BOOL_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _LONGEST = 2_000_000.0
 """Seconds, about 23 days: poll() counts milliseconds in an int of 32 bits."""
-
-_SERVICE_LINK = re.compile(
-    r"""TCPCONN_(\w+_)?(
-        SERVICE_HOST=.* | SERVICE_PORT(_\w+)?=\d+
-        | PORT=(tcp|udp|sctp)://.*
-        | PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
-"""What Kubernetes and Docker set by themselves beside a service that is called tcpconn, or tcpconn-something."""
 
 
 def _field(default: Any, *, high: float, low: float = 0, over: bool = False) -> Any:
@@ -96,6 +81,13 @@ class Config:
         backlog: connections that may wait in a listener to be accepted.
         busy_poll: how long a receiving thread or lone task polls before it sleeps, while messages lately came fast; 0 is never.
         coalesce: whether sends in a burst are gathered and written together.
+        leader_followers: this and the four that follow are switched off to measure what they are worth, and for no other
+            reason. Whether a thread that waits for a message reads the link itself; if not, the caretaker's thread
+            reads for all of them. The asyncio API has no such threads.
+        gather: whether tcp writes a large message from where it lies, and does not join it with its header first.
+        receive_in_place: whether a large message is received into its own memory, and not into a buffer first.
+        read_ahead: whether the header behind a large chunk is read with it, in one call (blocking API).
+        reuse_buffers: whether the buffer that small messages are received into is used again, and not a new one each time.
         flush_interval: longest time that a gathered message waits to be written.
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.
 
@@ -121,6 +113,11 @@ class Config:
     backlog: int = _field(65_536, low=1, high=1 << 30)
     busy_poll: float = _field(50e-6, high=0.01)
     coalesce: bool = True
+    leader_followers: bool = True
+    gather: bool = True
+    receive_in_place: bool = True
+    read_ahead: bool = True
+    reuse_buffers: bool = True
     flush_interval: float = _field(0.0005, high=1)
     send_buffer: int | None = _field(None, low=1024, high=1 << 30)
     receive_buffer: int | None = _field(None, low=1024, high=1 << 30)
@@ -191,6 +188,7 @@ class Config:
             send_buffer=self.send_buffer,
             receive_buffer=self.receive_buffer,
             max_links=self.max_links,
+            gather=self.gather,
         )
 
     @cached_property
@@ -319,18 +317,18 @@ def _collect(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
     """Return the checked values that are set anywhere, and where each was."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    environment = _from_environment()
-    path, table = _from_file(environment.get(_FILE_VARIABLE))
+    environment = from_environment()
+    path, table = from_file(environment.get(FILE_VARIABLE))
     for name, value in table.items():
         setting = _setting(name, value, path)
         none_word = setting.optional and value == "none"
         values[name] = setting.check(None if none_word else value, path, '"none"')
         sources[name] = path
     for variable, text in environment.items():
-        if variable == _FILE_VARIABLE:
+        if variable == FILE_VARIABLE:
             continue
         where = f"environment variable {variable}"
-        name = variable.removeprefix(_PREFIX)
+        name = variable.removeprefix(PREFIX)
         hint = f"unset {variable} or call it otherwise if it is not meant for tcpconn; "
         setting = _setting(name.lower() if name.isupper() else name, text, where, hint)
         values[setting.name] = setting.check(setting.parse(text), where, "none", text)
@@ -339,64 +337,6 @@ def _collect(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, st
         values[name] = _setting(name, value, _KEYWORD).check(value, _KEYWORD)
         sources[name] = _KEYWORD
     return values, sources
-
-
-def _from_environment() -> Mapping[str, str]:
-    global _environment
-    # What CPython keeps beneath: to compare it takes 1 µs, to go through the mapping 10, at each `connect`.
-    beneath = getattr(os.environ, "_data", None)
-    known, found = _environment
-    if beneath is None or beneath != known:
-        found = dict(_look_through_environment())
-        _environment = (dict(beneath or {}), found)
-    return found
-
-
-def _look_through_environment() -> Iterator[tuple[str, str]]:
-    for variable in list(os.environ):
-        if variable.startswith(_PREFIX):
-            text = os.environ.get(variable)
-            if text and not _SERVICE_LINK.fullmatch(f"{variable}={text}"):
-                yield variable, text
-
-
-_environment: tuple[dict[Any, Any] | None, Mapping[str, str]] = (None, {})
-"""The environment when it was last looked through, and what was found."""
-
-
-def _from_file(named: str | None) -> tuple[str, Mapping[str, Any]]:
-    path = named or _DEFAULT_FILE
-    if not named and not os.access(path, os.F_OK):
-        # To raise and catch an error takes longer, at each `connect`.
-        return path, {}
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        if named:
-            raise ConfigError(f"{_FILE_VARIABLE}={named!r}: the file cannot be read: {error.strerror}") from error
-        return path, {}
-    return path, _read_file(os.path.abspath(path), (status.st_ino, status.st_size, status.st_mtime_ns))
-
-
-_files: dict[str, tuple[tuple[int, int, int], Mapping[str, Any]]] = {}
-
-
-def _read_file(path: str, version: tuple[int, int, int]) -> Mapping[str, Any]:
-    known = _files.get(path)
-    if known is not None and known[0] == version:
-        return known[1]
-    try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"the configuration file {path} cannot be read: {error}") from error
-    if document and "tcpconn" not in document:
-        raise ConfigError(f"the configuration file {path} has no table [tcpconn]; write its settings below that line")
-    table = document.get("tcpconn", {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"the configuration file {path}: tcpconn={table!r} is not a table; write [tcpconn]")
-    _files[path] = (version, table)
-    return table
 
 
 _loaded: dict[tuple[tuple[str, Any], ...], Config] = {}

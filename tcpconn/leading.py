@@ -78,7 +78,7 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
                 followed = None
             carrier.lock.release()
             try:
-                if seat is None or link is None:
+                if seat is None or link is None or not carrier.leads:
                     waiter.sleep(timeout)
                 elif seat.take(waiter):
                     try:

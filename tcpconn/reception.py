@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from tcpconn.ablation import receiver_for
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
 from tcpconn.errors import ProtocolError
@@ -167,6 +168,7 @@ class Reception:
                 theirs=theirs,
                 chunk_size=self._config.chunk_size,
                 peer=link.peer,
+                receiver=receiver_for(self._config),
             )
             if carrier.lifecycle.state is State.CLOSED:
                 self._turn_away(link, seat, Code.UNKNOWN_SESSION, f"this session has ended: {session.ended}")

@@ -48,6 +48,7 @@ class Session:
         ours: the HELLO of this end, for its limits; `theirs`: the peer's.
         chunk_size: bytes of a chunk, see `Multiplexer`.
         peer: the peer's address, for error texts.
+        receiver: makes the receiver, of the multiplexer and what takes control frames.
 
     Attributes:
         mux: the streams.
@@ -62,11 +63,21 @@ class Session:
         taken: bytes of what `take` has returned last.
     """
 
-    def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
+    def __init__(
+        self,
+        *,
+        client: bool,
+        accepts: bool,
+        ours: Hello,
+        theirs: Hello,
+        chunk_size: int,
+        peer: str,
+        receiver: Callable[[Multiplexer, Callable[[int, bytes], None]], Receiver] = Receiver,
+    ) -> None:
         self.id = ours.session
         self.mux = Multiplexer(client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer)
         self.outbox = self.mux.outbox
-        self.receiver = Receiver(self.mux, self._on_control)
+        self.receiver = receiver(self.mux, self._on_control)
         self.linked = False
         self.acknowledged = 0
         self.kept_bytes = 0

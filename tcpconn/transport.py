@@ -55,12 +55,14 @@ class LinkOptions:
         send_buffer: bytes of the kernel's send buffer to ask for, or None for the system's own choice.
         receive_buffer: the same for receiving.
         max_links: how many peers a listener serves at once; further ones are refused.
+        gather: whether large buffers are handed to the system from where they lie, or all are joined first, to compare.
     """
 
     handshake_timeout: float | None = 10.0
     send_buffer: int | None = None
     receive_buffer: int | None = None
     max_links: int = 10_000
+    gather: bool = True
 
 
 class Sink(Protocol):

@@ -24,7 +24,7 @@ class TcpTransport:
         Raises:
             OSError: none of them did.
         """
-        return TcpLink(dial(address, options, timeout), str(address))
+        return TcpLink(dial(address, options, timeout), str(address), gather=options.gather)
 
     def listen(self, address: Address, options: LinkOptions) -> LinkListener:
         """Bind and listen.
@@ -41,7 +41,7 @@ class TcpTransport:
             NotImplementedError: it is not a stream socket, or not connected.
         """
         own = take_over(accepted, options)
-        return TcpLink(own, describe(own, own.getpeername()))
+        return TcpLink(own, describe(own, own.getpeername()), gather=options.gather)
 
     def on_loop(self) -> LoopTransport:
         """Return what makes links for asyncio: they are protocols of the event loop's own transports."""

@@ -15,7 +15,7 @@ from tcpconn.transport import Buffer, Link, Sink
 from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.waker import Waker
 
-__all__ = ["TcpLink"]
+__all__ = ["TcpLink", "join_below"]
 
 JOIN_BELOW = 4096
 """Buffers of fewer bytes than this on average are joined before they are written; larger ones are gathered by `sendmsg`.
@@ -30,6 +30,11 @@ def _nothing() -> None:
     pass
 
 
+def join_below(gather: bool) -> float:
+    """Return the average bytes of buffers below which they are joined: without gathering, always."""
+    return JOIN_BELOW if gather else float("inf")
+
+
 class TcpLink:
     """One thread reads, one thread writes, any thread wakes or closes.
 
@@ -40,12 +45,15 @@ class TcpLink:
 
     sink: Sink
 
-    def __init__(self, connected: socket.socket, peer: str, on_release: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self, connected: socket.socket, peer: str, on_release: Callable[[], None] = _nothing, *, gather: bool = True
+    ) -> None:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
         self._peer = peer
         self._on_release = on_release
+        self._join_below = join_below(gather)
         self._pid = os.getpid()
         self._reading = False
         self._writing = False
@@ -153,7 +161,7 @@ class TcpLink:
                 raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
             if len(buffers) == 1:
                 return self._socket.send(buffers[0])
-            if sum(map(len, buffers)) < JOIN_BELOW * len(buffers):
+            if sum(map(len, buffers)) < self._join_below * len(buffers):
                 return self._socket.send(b"".join(buffers))
             return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
         except BlockingIOError:

@@ -48,7 +48,7 @@ class TcpListener:
                 continue
             try:
                 prepare(accepted, self._options)
-                link = TcpLink(accepted, describe(accepted, name), self._released)
+                link = TcpLink(accepted, describe(accepted, name), self._released, gather=self._options.gather)
             except OSError:
                 # It was gone before it was accepted.
                 accepted.close()

@@ -13,7 +13,7 @@ from tcpconn.address import Address
 from tcpconn.transport import Buffer, LinkOptions, Sink
 from tcpconn_tcp.endpoints import BoundSocket, describe, prepare, refuse_itself, take_over
 from tcpconn_tcp.lingering import LIMIT
-from tcpconn_tcp.link import JOIN_BELOW
+from tcpconn_tcp.link import join_below
 
 __all__ = ["LoopTcpLink", "LoopTcpListener", "LoopTcpTransport"]
 
@@ -28,13 +28,15 @@ class LoopTcpLink(asyncio.BufferedProtocol):
 
     Args:
         on_made: called when the transport is there.
+        gather: see `LinkOptions`.
     """
 
-    def __init__(self, on_made: Callable[[LoopTcpLink], None] | None = None) -> None:
+    def __init__(self, on_made: Callable[[LoopTcpLink], None] | None = None, *, gather: bool = True) -> None:
         self.peer = "(not connected)"
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._on_made = on_made
+        self._join_below = join_below(gather)
         self._sink: Sink | None = None
         self._transport: asyncio.Transport
         self._descriptor = -1
@@ -71,7 +73,7 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         size = sum(map(len, buffers))
         if len(buffers) == 1:
             self._transport.write(buffers[0])
-        elif size < JOIN_BELOW * len(buffers):
+        elif size < self._join_below * len(buffers):
             self._transport.write(b"".join(buffers))
         else:
             # Without empty ones: in Python 3.12.1 and 3.13.0 the transport would never be done with one at the end.
@@ -202,11 +204,16 @@ class LoopTcpListener:
         loop = asyncio.get_running_loop()
         make = loop.create_server if self.address.path is None else loop.create_unix_server
         try:
-            self._server = await make(lambda: LoopTcpLink(self._made), sock=self._bound.socket, backlog=1024)
+            self._server = await make(
+                lambda: LoopTcpLink(self._made, gather=self._options.gather), sock=self._bound.socket, backlog=1024
+            )
         except BaseException:
             self._bound.socket.close()
             self._bound.remove_file()
             raise
+
+    def _new_link(self) -> LoopTcpLink:
+        return LoopTcpLink(self._made, gather=self._options.gather)
 
     def _made(self, link: LoopTcpLink) -> None:
         if self._open >= self._options.max_links:
@@ -237,7 +244,7 @@ class LoopTcpTransport:
             OSError: none of them did.
         """
         loop = asyncio.get_running_loop()
-        link = LoopTcpLink()
+        link = LoopTcpLink(gather=options.gather)
         dialled = await _dial(loop, address, options)
         connect = loop.create_connection if address.path is None else loop.create_unix_connection
         try:
@@ -266,7 +273,7 @@ class LoopTcpTransport:
         """
         own = take_over(accepted, options)
         own.setblocking(False)
-        link = LoopTcpLink()
+        link = LoopTcpLink(gather=options.gather)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: link, own)
         except BaseException:
