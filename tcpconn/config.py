@@ -142,7 +142,11 @@ class Config:
             ConfigError: a setting is unknown or out of range, or the file cannot be read; it says which, from where,
                 and what is allowed.
         """
-        values, sources = _collect(overrides)
+        return cls._load(overrides, fresh=True)
+
+    @classmethod
+    def _load(cls, overrides: Mapping[str, Any], *, fresh: bool) -> Config:
+        values, sources = _collect(overrides, fresh=fresh)
         key = tuple(sorted(values.items()))
         config = _loaded.get(key)
         if config is None:
@@ -155,13 +159,13 @@ class Config:
 
     @classmethod
     def resolve(cls, config: Config | None, overrides: dict[str, Any]) -> Config:
-        """Return `config` with some settings changed, or what `load` finds where it is None.
+        """Return `config` with some settings changed, or what `load` finds, or found a tenth of a second ago, where it is None.
 
         Raises:
             ConfigError: as `load` and `replace` do.
         """
         if config is None:
-            return cls.load(**overrides)
+            return cls._load(overrides, fresh=False)
         return config.replace(**overrides) if overrides else config
 
     @classmethod
@@ -171,7 +175,7 @@ class Config:
         Raises:
             ConfigError: as for `load`.
         """
-        return {**dict.fromkeys(_SETTINGS, "default"), **_collect(overrides)[1]}
+        return {**dict.fromkeys(_SETTINGS, "default"), **_collect(overrides, fresh=True)[1]}
 
     def replace(self, **changes: Any) -> Config:
         """Return a copy with some settings changed.
@@ -313,12 +317,12 @@ def _check_pairs(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
         )
 
 
-def _collect(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def _collect(overrides: Mapping[str, Any], *, fresh: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the checked values that are set anywhere, and where each was."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     environment = from_environment()
-    path, table = from_file(environment.get(FILE_VARIABLE))
+    path, table = from_file(environment.get(FILE_VARIABLE), fresh=fresh)
     for name, value in table.items():
         setting = _setting(name, value, path)
         none_word = setting.optional and value == "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +20,9 @@ FILE_VARIABLE = "TCPCONN_CONFIG"
 """The variable that names the file."""
 
 _DEFAULT_FILE = "tcpconn.toml"
+
+_BELIEVED = 0.1
+"""Seconds. To look costs 1 µs, and 8 where another thread gets its turn meanwhile: a third of opening a connection."""
 
 _SERVICE_LINK = re.compile(
     r"""TCPCONN_(\w+_)?(
@@ -55,16 +59,23 @@ _environment: tuple[dict[Any, Any] | None, Mapping[str, str]] = (None, {})
 """The environment when it was last looked through, and what was found."""
 
 
-def from_file(named: str | None) -> tuple[str, Mapping[str, Any]]:
+def from_file(named: str | None, *, fresh: bool) -> tuple[str, Mapping[str, Any]]:
     """Return the path of the file, `named` or the usual one, and its table; an empty one if there is no file.
+
+    Unless `fresh`, that there was no file `_BELIEVED` seconds ago is enough.
 
     Raises:
         ConfigError: a file that was named cannot be read, or what is in it is no table of settings.
     """
+    global _missing_until
     path = named or _DEFAULT_FILE
-    if not named and not os.access(path, os.F_OK):
-        # To raise and catch an error takes longer, at each `connect`.
-        return path, {}
+    if not named:
+        if not fresh and time.monotonic() < _missing_until:
+            return path, {}
+        # To raise and catch an error takes longer.
+        if not os.access(path, os.F_OK):
+            _missing_until = time.monotonic() + _BELIEVED
+            return path, {}
     try:
         status = os.stat(path)
     except OSError as error:
@@ -73,6 +84,9 @@ def from_file(named: str | None) -> tuple[str, Mapping[str, Any]]:
         return path, {}
     return path, _read_file(os.path.abspath(path), (status.st_ino, status.st_size, status.st_mtime_ns))
 
+
+_missing_until = 0.0
+"""The `time.monotonic()` until which it is believed that there is no `_DEFAULT_FILE`."""
 
 _files: dict[str, tuple[tuple[int, int, int], Mapping[str, Any]]] = {}
 
