@@ -132,7 +132,7 @@ class Connection(LogicalConnection):
             carrier, deadline = self._carrier, after(timeout)
             carrier.turned = True
             while item is None:
-                if not wait(carrier, stream.waiters, stream.readable, deadline):
+                if not wait(carrier, stream.waiting_list(), stream.readable, deadline):
                     raise self._no_message(timeout)
                 item = take(stream)
         if self._outbox.urgent:

@@ -45,4 +45,4 @@ def connect(
     pool = pool or default_pool()
     settings = Config.resolve(config or pool.config, overrides)
     carrier, stream = carry_out(opening(pool, Address.parse(address), settings, logical_name(id), metadata))
-    return Connection(carrier, stream, pool.release)
+    return Connection(carrier, stream, pool)

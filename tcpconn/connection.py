@@ -13,6 +13,7 @@ from tcpconn.carrier import Carrier
 from tcpconn.delivering import flush
 from tcpconn.errors import MessageTooLarge, TimedOut
 from tcpconn.frames import Code
+from tcpconn.leasing import SharedLinks
 from tcpconn.lifecycle import State
 from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import to_bytes
@@ -38,12 +39,12 @@ class LogicalConnection:
         "_lock",
         "_mux",
         "_outbox",
-        "_release",
+        "_pool",
         "_session",
         "_stream",
     )
 
-    def __init__(self, carrier: Carrier, stream: Stream, release: Callable[[Carrier], None] | None = None) -> None:
+    def __init__(self, carrier: Carrier, stream: Stream, pool: SharedLinks | None = None) -> None:
         session = carrier.session
         assert session is not None
         self._carrier = carrier
@@ -52,7 +53,7 @@ class LogicalConnection:
         self._mux = session.mux
         self._outbox = session.outbox
         self._stream = stream
-        self._release = release
+        self._pool = pool
         self._closed = False
 
     # -- what it is
@@ -99,7 +100,7 @@ class LogicalConnection:
         outbox, stream = self._outbox, self._stream
         length = len(payload)
         while not outbox.send(stream, payload):
-            if not (yield Wait(self._carrier, stream.waiters, lambda: outbox.may_send(stream, length), deadline)):
+            if not (yield Wait(self._carrier, stream.waiting_list(), lambda: outbox.may_send(stream, length), deadline)):
                 raise TimedOut(
                     f"{self._label()}: the peer granted no credit for {length} bytes within {timeout} s; nothing was sent. "
                     "Its application is not receiving as fast as this end sends"
@@ -133,7 +134,7 @@ class LogicalConnection:
         stream = self._stream
         ready = self._outbox.may_step if begun else self._outbox.may_send
         while not attempt():
-            if not (yield Wait(self._carrier, stream.waiters, lambda: ready(stream, length), deadline)):
+            if not (yield Wait(self._carrier, stream.waiting_list(), lambda: ready(stream, length), deadline)):
                 raise TimedOut(f"{self._label()}: the peer granted no credit within {timeout} s")
         # A message that has just begun does not wait for the link: whoever gives up here must know whether it has.
         if self._carrier.write_or_defer() and begun:
@@ -220,8 +221,8 @@ class LogicalConnection:
 
     def _let_go(self) -> None:
         """Give the link back. Without the lock."""
-        if self._release is not None:
-            self._release(self._carrier)
+        if self._pool is not None:
+            self._pool.release(self._carrier)
 
     def _label(self) -> str:
         return f"id {self.id!r} at {self._carrier.address}"

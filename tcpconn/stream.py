@@ -208,7 +208,7 @@ class Stream:
         self.bytes_sent = 0
         self.messages_received = 0
         self.bytes_received = 0
-        self.waiters: list[Any] = []
+        self.waiters: list[Any] | tuple[()] = ()
 
     def enqueue(self, item: bytes | Outgoing | Piece) -> None:
         """Put something behind what was accepted and is not framed yet."""
@@ -216,6 +216,14 @@ class Stream:
             self.sendq.append(item)
         else:
             self.sendq = deque((item,))
+
+    def waiting_list(self) -> list[Any]:
+        """Return the list that `waiters` is from now on, to register in."""
+        if isinstance(self.waiters, list):
+            return self.waiters
+        # Not made with the stream: of many open ones few are waited for, and the collector looks at each list.
+        self.waiters = waiting = list[Any]()
+        return waiting
 
     def readable(self) -> bool:
         """Return whether receiving would return or raise at once."""

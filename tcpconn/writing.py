@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tcpconn.keeping import Keeper
 from tcpconn.outbox import BATCH_BYTES
@@ -202,6 +202,6 @@ class LinkWriter(ABC):
         woken.clear()
 
     @staticmethod
-    def _wake(waiters: list[Wakeable]) -> None:
+    def _wake(waiters: Iterable[Wakeable]) -> None:
         for waiter in waiters:
             waiter.wake()

@@ -30,11 +30,12 @@ class AsyncConnection(LogicalConnection):
     over received messages that ends when the peer closes. It belongs to the event loop that it was made on.
     """
 
-    __slots__ = ("_pool", "_thread")
+    __slots__ = ("_thread",)
+
+    _pool: AsyncPool | None
 
     def __init__(self, carrier: Carrier, stream: Stream, pool: AsyncPool | None = None) -> None:
-        super().__init__(carrier, stream, None if pool is None else pool.release)
-        self._pool = pool
+        super().__init__(carrier, stream, pool)
         self._thread = get_ident()
 
     # -- sending
@@ -169,7 +170,7 @@ class AsyncConnection(LogicalConnection):
             carrier, deadline = self._carrier, after(timeout)
             carrier.turned = True
             while item is None:
-                if not await wait(carrier, stream.waiters, stream.readable, deadline):
+                if not await wait(carrier, stream.waiting_list(), stream.readable, deadline):
                     raise self._no_message(timeout)
                 item = take(stream)
         if self._outbox.urgent:

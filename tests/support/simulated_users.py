@@ -38,7 +38,7 @@ class User:
     def wait(self, ready: Callable[[], bool]) -> None:
         """Go on when it is ready, which the engine has to say."""
         self._ready = ready
-        self.stream.waiters.append(self)
+        self.stream.waiting_list().append(self)
         self.end.pump()
         self.woken()
 
@@ -46,7 +46,7 @@ class User:
         """Look again."""
         if self._ready is not None and self._ready():
             self._ready = None
-            self.stream.waiters.remove(self)
+            self.stream.waiting_list().remove(self)
             self.world.after(0.0, self.act)
 
     def pause(self) -> None:

@@ -94,7 +94,7 @@ def test_a_message_that_was_put_back_is_the_next_and_costs_nothing_more(joined: 
     mine, theirs = joined.open()
     send(joined.client, mine, b"one", b"two")
     joined.settle()
-    theirs.waiters.append(object())
+    theirs.waiting_list().append(object())
     message = joined.server.mux.take(theirs)
     assert message is not None
     consumed = joined.server.mux.inbox.consumed

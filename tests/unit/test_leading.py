@@ -37,6 +37,7 @@ class SharedChannel:
 class EndingCarrier:
     """What `wait` asks of a carrier, whose link ends during the first poll."""
 
+    leads = True
     leftover = None
 
     def __init__(self, channel: SharedChannel) -> None:

@@ -281,7 +281,7 @@ def test_closing_in_the_middle_of_a_streamed_message_from_the_peer_harms_nothing
 def test_close_wakes_whoever_waits_on_the_stream(joined: Joined) -> None:
     mine, theirs = joined.open()
     for stream in (mine, theirs):
-        stream.waiters.append(object())
+        stream.waiting_list().append(object())
     joined.client.mux.close(mine)
     assert mine in joined.client.mux.woken
     joined.settle()
@@ -534,7 +534,7 @@ def test_the_end_of_the_session_ends_every_stream_but_keeps_what_was_said_of_its
     joined.client.mux.close(closed)
     joined.server.mux.close_sending(half_theirs)
     joined.settle()
-    mine.waiters.append(object())
+    mine.waiting_list().append(object())
     failure: Callable[[], TcpconnError] = lambda: ConnectionLost("all is lost")  # noqa: E731
     joined.client.mux.fail(lambda _: failure)
 

@@ -33,7 +33,7 @@ class Box:
     def stream(self, number: int = 1, *, waited_for: bool = False) -> Stream:
         stream = Stream(number, f"s{number}", {}, send_credit=self.theirs.credit, window=0)
         if waited_for:
-            stream.waiters.append(object())
+            stream.waiting_list().append(object())
         return stream
 
     def written(self) -> list[Frame]:
@@ -147,7 +147,7 @@ def test_a_stream_that_nobody_waits_for_is_not_kept_on_the_list_of_the_starved()
     assert not box.outbox.send(stream, b"")
     box.outbox.granted_to_all(0)
 
-    stream.waiters.append(object())
+    stream.waiting_list().append(object())
     box.outbox.granted_to_all(100)
 
     assert box.woken == []

@@ -160,7 +160,7 @@ def test_the_buffer_after_a_lost_link_is_another_one_since_a_thread_may_still_re
 
 def test_a_stream_with_waiters_is_woken_by_messages_of_any_size() -> None:
     end = End()
-    end.stream().waiters.append(object())
+    end.stream().waiting_list().append(object())
     for frame in (data(b"small"), data(bytes(10_000)), *in_chunks(bytes(100), 50), *streamed([b"chunk"])):
         end.mux.woken.clear()
         for piece in (frame[:30], frame[30:]):
@@ -171,7 +171,7 @@ def test_a_stream_with_waiters_is_woken_by_messages_of_any_size() -> None:
 def test_many_messages_in_a_row_wake_their_stream_once_and_each_stream_among_others() -> None:
     end = End(3)
     for number in (1, 3):
-        end.stream(number).waiters.append(object())
+        end.stream(number).waiting_list().append(object())
     end.receive(data(b"x") * 100 + data(b"x", WHOLE, 3) + data(b"x", WHOLE, 5) + data(b"x"))
 
     assert end.mux.woken == [end.stream(1), end.stream(3), end.stream(1)]
