@@ -12,6 +12,7 @@ from tcpconn.leading import carry_out, wait
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
+from tcpconn.yielding import give_way
 
 __all__ = ["Connection"]
 
@@ -46,7 +47,10 @@ class Connection(LogicalConnection):
             TypeError: not a bytes-like object.
         """
         payload = message if type(message) is bytes else to_bytes(message)
-        with self._lock:
+        lock = self._lock
+        if lock.locked():
+            give_way(lock)
+        with lock:
             if not self._outbox.send(self._stream, payload):
                 carry_out(self._sending(payload, timeout))
             if self._carrier.write_or_defer():
@@ -118,7 +122,10 @@ class Connection(LogicalConnection):
             ConnectionLost: the connection broke and could not be resumed.
             MessageTooLarge: the next message was a stream longer than `max_message`; it was skipped.
         """
-        with self._lock:
+        lock = self._lock
+        if lock.locked():
+            give_way(lock)
+        with lock:
             message = self._mux.take(self._stream)
             if message is None or self._outbox.urgent:
                 return self._receive(self._mux.take, timeout, message)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from tcpconn.steps import Steps, Wakeable
 from tcpconn.transport import BareLink, Link
 from tcpconn.waiting import Seat, current_waiter
+from tcpconn.yielding import give_way
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
@@ -93,6 +94,8 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
                     finally:
                         seat.stop_following(waiter)
             finally:
+                if carrier.lock.locked():
+                    give_way(carrier.lock)
                 carrier.lock.acquire()
     finally:
         waiters.remove(waiter)

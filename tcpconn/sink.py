@@ -8,6 +8,7 @@ from tcpconn.errors import ProtocolError
 from tcpconn.session import Session
 from tcpconn.tracing import frame_log
 from tcpconn.transport import BareLink
+from tcpconn.yielding import give_way
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
@@ -33,7 +34,10 @@ class LinkSink:
     def buffer_updated(self, count: int) -> None:
         """Let the session decode what came, and wake whoever waits for it."""
         carrier = self._carrier
-        with self._lock:
+        lock = self._lock
+        if lock.locked():
+            give_way(lock)
+        with lock:
             if carrier.sink is self:
                 if self._log is not None:
                     self._log.passed(self._session.receiver.filled(count), count)
@@ -47,7 +51,10 @@ class LinkSink:
     def data_received(self, data: bytes | memoryview) -> None:
         """The same, for links with memory of their own."""
         carrier = self._carrier
-        with self._lock:
+        lock = self._lock
+        if lock.locked():
+            give_way(lock)
+        with lock:
             if carrier.sink is self:
                 if self._log is not None:
                     self._log.passed([data], len(data))

@@ -17,6 +17,7 @@ from tcpconn.stream import Stream
 from tcpconn.tracing import FrameLog
 from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat
+from tcpconn.yielding import give_way
 
 __all__ = ["LAST_WORDS", "LinkWriter"]
 
@@ -116,6 +117,8 @@ class LinkWriter(ABC):
             log.exception("the link to %s failed in a way that it should not", self.address)
             failed = OSError(f"the backend failed: {error!r}")
         finally:
+            if lock.locked():
+                give_way(lock)
             lock.acquire()
         if link is not self.link:
             return
