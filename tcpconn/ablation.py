@@ -71,6 +71,10 @@ class PlainerReceiver(Receiver):
         rest = buffers[0]
         return [rest[:count], buffers[1][: max(count - len(rest), 0)]]
 
+    def take_lone(self, count: int) -> bool:
+        """Leave all to `buffer_updated`."""
+        return False
+
     def buffer_updated(self, count: int) -> None:
         """Take what was received.
 
@@ -84,5 +88,4 @@ class PlainerReceiver(Receiver):
             landing.memory.write(landing.start + landing.got, self.get_buffer()[:count])
         super().buffer_updated(count)
         if not self._reuse and not self._end:
-            self._buffer = bytearray(RECEIVE_BUFFER)
-            self._view = memoryview(self._buffer)
+            self._renew_buffer()

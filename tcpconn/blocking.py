@@ -127,23 +127,31 @@ class Connection(LogicalConnection):
             give_way(lock)
         with lock:
             message = self._mux.take(self._stream)
-            if message is None or self._outbox.urgent:
-                return self._receive(self._mux.take, timeout, message)
+            if message is None:
+                return self._await(self._mux.take, timeout)
+            if self._outbox.urgent:
+                self._carrier.pump()
             return message
 
-    def _receive(self, take: Callable[[Stream], T | None], timeout: float | None, item: T | None = None) -> T:
-        stream = self._stream
+    def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
+        item = take(self._stream)
         if item is None:
-            item = take(stream)
-        if item is None:
-            carrier, deadline = self._carrier, after(timeout)
-            carrier.turned = True
-            while item is None:
-                if not wait(carrier, stream.waiting_list(), stream.readable, deadline):
-                    raise self._no_message(timeout)
-                item = take(stream)
+            return self._await(take, timeout)
         if self._outbox.urgent:
             self._carrier.pump()
+        return item
+
+    def _await(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
+        stream = self._stream
+        carrier, deadline = self._carrier, None if timeout is None else after(timeout)
+        carrier.turned = True
+        item = None
+        while item is None:
+            if not wait(carrier, stream.waiting_list(), stream.readable, deadline):
+                raise self._no_message(timeout)
+            item = take(stream)
+        if self._outbox.urgent:
+            carrier.pump()
         return item
 
     def receive_many(self, max_messages: int, timeout: float | None = None) -> list[bytes]:

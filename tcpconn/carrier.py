@@ -282,7 +282,9 @@ class Carrier(LinkWriter):
             self._wake(self.waiters)
             if session.farewell is not None:
                 self._peer_is_going()
-        if session.has_urgent_output:
+        # `has_urgent_output`, without a call on the way of every message.
+        outbox = session.outbox
+        if outbox.urgent or outbox.ring or session.control:
             self.pump()
         if not self.ack_listed and session.owes_ack:
             self.ack_listed = True

@@ -19,13 +19,16 @@ from tcpconn.multiplexer import Multiplexer
 from tcpconn.runs import LEAST_EQUAL, count_equal, cut_equal
 from tcpconn.stream import Stream
 
-__all__ = ["RECEIVE_BUFFER", "Receiver"]
+__all__ = ["LONE", "RECEIVE_BUFFER", "Receiver"]
 
 RECEIVE_BUFFER = 256 * 1024
 """Size of the buffer for frames that arrive together, in bytes; larger than any control frame."""
 
 _DIRECT = 4096
 """A body of this many bytes that is not all there is received into its own memory."""
+
+LONE = _DIRECT
+"""Fewer bytes than this may be one lone message; it is worth looking first whether they are."""
 
 _WORTH_COMPARING = 2048
 """Fewer bytes are decoded frame by frame: a lone message should not pay for looking whether there are many."""
@@ -61,8 +64,7 @@ class Receiver:
         self._landings = Landings(mux)
         self._longest = min(mux.ours.max_chunk, mux.ours.max_message)
         self._on_control = on_control
-        self._buffer = bytearray(RECEIVE_BUFFER)
-        self._view = memoryview(self._buffer)
+        self._renew_buffer()
         self._end = 0
         self._landing: Landing | None = None
         # The last body was a large one, so that the next may be, too.
@@ -86,8 +88,10 @@ class Receiver:
         landing = self._landing
         if landing is None:
             end = self._end
-            # What has begun in the buffer is not a large body any more.
-            return (self._view[:_AHEAD] if self._large and not end else self._view[end:],)
+            if end:
+                # What has begun in the buffer is not a large body any more.
+                return (self._view[end:],)
+            return self._ahead if self._large else self._all
         if landing.memory is None:
             return (self.get_buffer(),)
         return self.get_buffer(), self._view[:_AHEAD] if landing.length >= _LARGE else self._view
@@ -113,8 +117,6 @@ class Receiver:
             count -= rest
             if count <= 0:
                 return
-        elif self._end == 0 and count < _DIRECT and self._lone(count):
-            return
         end = self._end + count
         position = self._equal(self._buffer, 0, end) if end >= _WORTH_COMPARING else 0
         if position < end:
@@ -127,12 +129,15 @@ class Receiver:
             self._view[:rest] = bytes(self._view[position:end])
         self._end = rest
 
-    def _lone(self, count: int) -> bool:
-        """Take what has come if it is one whole message, as it mostly is in an exchange of requests and answers; say whether.
+    def take_lone(self, count: int) -> bool:
+        """Take what was received if it is one whole message, as it mostly is in an exchange of requests and answers.
 
-        It is what `_decode` does, without what that prepares for many frames.
+        It is what `buffer_updated` does, without what that prepares for many frames.
+
+        Returns:
+            Whether it was; else `buffer_updated` has to take it.
         """
-        if count < HEADER_SIZE:
+        if self._landing is not None or self._end or count < HEADER_SIZE:
             return False
         word, number, length = _unpack_words(self._buffer, 0)
         if word != _WHOLE_MESSAGE or length + HEADER_SIZE != count or length > self._longest:
@@ -185,9 +190,15 @@ class Receiver:
         """Forget the frame that was under way; the peer sends it again."""
         self._landing = None
         # A thread may still be receiving from the lost link into the old buffer.
+        self._renew_buffer()
+        self._end = 0
+
+    def _renew_buffer(self) -> None:
         self._buffer = bytearray(RECEIVE_BUFFER)
         self._view = memoryview(self._buffer)
-        self._end = 0
+        # What `get_buffers` mostly returns, and often: each time that a poll finds nothing.
+        self._all = (self._view,)
+        self._ahead = (self._view[:_AHEAD],)
 
     def _equal(self, data: bytes | bytearray, start: int, end: int) -> int:
         """Take messages of one stream and one length that begin at `start`, as many as come in a row, and return what follows.

@@ -14,7 +14,7 @@ from tcpconn import frames
 from tcpconn.errors import ConnectionClosed, ConnectionLost, ProtocolError, TcpconnError
 from tcpconn.frames import HEADER, LAST, Code, Frame, FrameType, Hello
 from tcpconn.multiplexer import Multiplexer
-from tcpconn.receiver import Receiver
+from tcpconn.receiver import LONE, Receiver
 from tcpconn.stream import Piece, Stream
 
 __all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
@@ -60,6 +60,7 @@ class Session:
         ended: why the session is over, or None.
         stirred: something changed that concerns more than one stream; the driver clears it.
         lost: once ended, the undelivered messages of each stream by its number.
+        control: frames that are not sequenced and wait to be written, one of each type at most.
         taken: bytes of what `take` has returned last.
     """
 
@@ -93,7 +94,7 @@ class Session:
         self._log: deque[_Batch] = deque()
         self._replay: deque[_Batch] = deque()
         # One of each type: a newer ACK or PONG says all that an older one said.
-        self._control: dict[int, bytes | memoryview] = {}
+        self.control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
         self._acked_to_peer = 0
         self._pings = 0
@@ -147,7 +148,7 @@ class Session:
         """Stop writing; what is not acknowledged is kept for the next link."""
         self.linked = False
         self._replay.clear()
-        self._control.clear()
+        self.control.clear()
         self.receiver.link_lost()
 
     # -- reading
@@ -163,7 +164,8 @@ class Session:
             ProtocolError: the peer broke the rules; the driver says GOAWAY (`violated`) and drops the link.
         """
         receiver = self.receiver
-        receiver.buffer_updated(count)
+        if count >= LONE or not receiver.take_lone(count):
+            receiver.buffer_updated(count)
         # Looked at here, for it is on the way of every message.
         if (
             receiver.count - self._acked_to_peer >= ACK_FRAMES
@@ -246,19 +248,19 @@ class Session:
     # -- writing
 
     def _put(self, frame: Frame) -> None:
-        self._control[frame.type] = frame.encode()
+        self.control[frame.type] = frame.encode()
 
     @property
     def has_output(self) -> bool:
         """Whether `take` would return something."""
         outbox = self.outbox
-        return self.linked and bool(outbox.batch or outbox.ring or self._control or self._replay)
+        return self.linked and bool(outbox.batch or outbox.ring or self.control or self._replay)
 
     @property
     def has_urgent_output(self) -> bool:
         """Whether something waits to be written that the peer should not wait for."""
         outbox = self.outbox
-        return bool(outbox.urgent or outbox.ring or self._control)
+        return bool(outbox.urgent or outbox.ring or self.control)
 
     @property
     def settled(self) -> bool:
@@ -269,14 +271,14 @@ class Session:
 
     def take(self) -> list[bytes | memoryview] | None:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
-        if not self.linked:
+        outbox = self.outbox
+        if not self.linked or not (outbox.batch or outbox.ring or self.control or self._replay):
             return None
-        if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and self.outbox.batch:
+        if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and outbox.batch:
             self.acknowledge()
         batch = self._next_replay() if self._replay else None
         size = sum(map(len, batch)) if batch else 0
         if not batch and self.kept_bytes < self._keep_limit:
-            outbox = self.outbox
             if outbox.ring:
                 outbox.fill()
             batch = outbox.batch
@@ -291,12 +293,12 @@ class Session:
                 if outbox.batch_ends:
                     self._kept_ends += outbox.batch_ends
                     outbox.batch_ends = 0
-        if self._control:
+        if self.control:
             # A PING goes behind the batch, for its answer acknowledges what came before it.
-            size += sum(map(len, self._control.values()))
-            ping = self._control.pop(FrameType.PING, None)
-            batch = [*self._control.values(), *(batch or ()), *(() if ping is None else (ping,))]
-            self._control.clear()
+            size += sum(map(len, self.control.values()))
+            ping = self.control.pop(FrameType.PING, None)
+            batch = [*self.control.values(), *(batch or ()), *(() if ping is None else (ping,))]
+            self.control.clear()
         self.taken = size
         return batch or None
 
@@ -371,7 +373,7 @@ class Session:
         self.lost = counts
         self._log.clear()
         self._replay.clear()
-        self._control.clear()
+        self.control.clear()
         self.kept_bytes = 0
         self.stirred = True
 

@@ -110,7 +110,8 @@ class Seat:
         waiter.leads = None
         self.led = True
         self.taken.release()
-        self.pass_on()
+        if self._followers or not self.watched:
+            self.pass_on()
 
     def stop_following(self, waiter: Waiter) -> None:
         """Say that the waiter is awake. It tries to take the seat again, or calls `pass_on_if_free` before it goes."""

@@ -68,12 +68,7 @@ class LinkWriter(ABC):
         if self._writing or session is None:
             return
         link = self.link
-        if (
-            link is None
-            or link is self._mute
-            or not (session.has_output or self.leftover)
-            or not (buffers := self.leftover or session.take())
-        ):
+        if link is None or link is self._mute or not (buffers := self.leftover or session.take()):
             if session.mux.woken:
                 self._wake_woken(session.mux.woken)
             return
@@ -82,7 +77,7 @@ class LinkWriter(ABC):
             while True:
                 self._write(link, buffers, session.taken if self.leftover is None else None)
                 link = self.link
-                if self.leftover is not None or link is None or link is self._mute or not session.has_output:
+                if self.leftover is not None or link is None or link is self._mute:
                     return
                 buffers = session.take()
                 if not buffers:

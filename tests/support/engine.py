@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tcpconn.ablation import MakeReceiver
 from tcpconn.frames import Frame, Hello, decode_frames
 from tcpconn.multiplexer import Multiplexer
+from tcpconn.receiver import Receiver
 from tcpconn.session import Session
 from tcpconn.stream import Stream
 
@@ -23,7 +25,14 @@ def frames_of(buffers: Iterable[bytes | memoryview] | None) -> list[Frame]:
     return list(decode_frames(b"".join(buffers or ())))
 
 
-def new_session(*, client: bool, ours: Hello | None = None, theirs: Hello | None = None, chunk_size: int = CHUNK) -> Session:
+def new_session(
+    *,
+    client: bool,
+    ours: Hello | None = None,
+    theirs: Hello | None = None,
+    chunk_size: int = CHUNK,
+    receiver: MakeReceiver = Receiver,
+) -> Session:
     """Return one end of a session."""
     return Session(
         client=client,
@@ -32,15 +41,23 @@ def new_session(*, client: bool, ours: Hello | None = None, theirs: Hello | None
         theirs=theirs or hello(),
         chunk_size=chunk_size,
         peer="the server" if client else "the client",
+        receiver=receiver,
     )
 
 
 class Joined:
     """A client's and a server's session, and the bytes that are under way from each to the other."""
 
-    def __init__(self, *, client: Hello | None = None, server: Hello | None = None, chunk_size: int = CHUNK) -> None:
-        self.client = new_session(client=True, ours=client, theirs=server, chunk_size=chunk_size)
-        self.server = new_session(client=False, ours=server, theirs=client, chunk_size=chunk_size)
+    def __init__(
+        self,
+        *,
+        client: Hello | None = None,
+        server: Hello | None = None,
+        chunk_size: int = CHUNK,
+        receiver: MakeReceiver = Receiver,
+    ) -> None:
+        self.client = new_session(client=True, ours=client, theirs=server, chunk_size=chunk_size, receiver=receiver)
+        self.server = new_session(client=False, ours=server, theirs=client, chunk_size=chunk_size, receiver=receiver)
         self.wires = {True: bytearray(), False: bytearray()}
         """Bytes under way, by whether the client has sent them."""
         self.resume()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tcpconn
+from engine import Joined
 from receiving import End, conversations, data, fed, split
 from tcpconn import frames
 from tcpconn.ablation import MakeReceiver, PlainerReceiver, receiver_for
@@ -103,3 +104,12 @@ def test_a_link_lost_in_the_middle_of_a_staged_body_forgets_it() -> None:
     end.receive(data(b"x" * 300_000) + frames.ping(1).encode())
     assert end.take() == [b"x" * 300_000]
     assert len(end.control) == 1
+
+
+def test_a_session_leaves_also_a_lone_message_to_the_plainer_way() -> None:
+    joined = Joined(receiver=without("reuse_buffers"))
+    stream, _ = joined.open()
+    before = joined.server.get_buffer().obj
+    joined.client.mux.outbox.send(stream, b"alone")
+    joined.settle()
+    assert joined.server.get_buffer().obj is not before
