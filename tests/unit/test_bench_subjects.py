@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Subject, find, is_async
+import tcpconn
+from tcpconn_bench.subjects import PLAIN, AsyncEndpoint, AsyncSubject, Endpoint, Subject, find, is_async
 from tcpconn_bench.subjects.base import AsyncListener
+from tcpconn_bench.subjects.ours import Tcpconn
 from tcpconn_bench.subjects.plain_socket import PlainSocket
+from tcpconn_bench.subjects.polling_socket import PollingSocket
 
 SIZES = [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 300_000, 1_000_000]
 DEADLINE = 30
 
 
-@pytest.fixture(params=["plain-socket", "plain-pyzmq"])
+@pytest.fixture(params=["plain-socket", "polling-socket", "plain-pyzmq", "plain-pyzmq-nocopy"])
 def floor(request: pytest.FixtureRequest) -> Subject:
     subject = find(request.param)
     reason = subject.unavailable()
@@ -101,9 +104,10 @@ async def _receive_halves(end: AsyncEndpoint, count: int) -> list[object]:
     return [*await end.receive_many(half), *await end.receive_many(count - half)]
 
 
-def test_a_plain_socket_notices_that_its_peer_has_gone() -> None:
-    listener = PlainSocket().listen()
-    client = PlainSocket().connect(listener.address)
+@pytest.mark.parametrize("kind", [PlainSocket, PollingSocket])
+def test_a_plain_socket_notices_that_its_peer_has_gone(kind: type[PlainSocket]) -> None:
+    listener = kind().listen()
+    client = kind().connect(listener.address)
     server = listener.accept()
     client.send(b"last")
     client.close()
@@ -126,3 +130,34 @@ def test_a_backend_is_a_subject_beside_its_floor() -> None:
     tcp = find("tcp")
     assert (tcp.name, tcp.role, tcp.floor) == ("tcp", "backend", "plain-socket")
     assert tcp.settings()["backend"] == "tcp"
+
+
+def test_a_variant_uses_its_settings_at_both_ends() -> None:
+    subject = find("tcp:credit=65536,linger=1.5")
+    assert (subject.name, subject.role, subject.floor) == ("tcp credit=65536,linger=1.5", "variant", "plain-socket")
+    assert (subject.settings()["credit"], subject.settings()["linger"]) == (65_536, 1.5)
+    assert isinstance(subject, Tcpconn)
+    with closing(subject.listen()) as listener, closing(subject.connect(listener.address)) as client:
+        # What each end grants the other is its own setting.
+        server = listener.accept()
+        for end, other in ((client, server), (server, client)):
+            sent = 0
+            with suppress(tcpconn.TimedOut):
+                while sent < 1000:
+                    end._connection.send(bytes(1000), timeout=0)
+                    sent += 1
+            assert sent == 65_536 // 1012
+            assert other.receive() == bytes(1000)
+        server.close()
+
+
+def test_what_cannot_have_settings_is_no_variant() -> None:
+    with pytest.raises(ValueError, match="'plain-socket' is no backend of tcpconn and has no settings"):
+        find("plain-socket:busy_poll=0")
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_every_floor_is_found_by_its_own_name(name: str) -> None:
+    floor = find(name)
+    assert (floor.name, floor.role, floor.floor) == (name, "floor", None)
+    assert floor.settings()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tcpconn_bench.workloads import ROUND_TRIP, STREAM, WORKLOADS, fit, summarize, take
+from tcpconn_bench.workloads import ROUND_TRIP, STREAM, WORKLOADS, count_right, fit, is_same, summarize, take
 
 MESSAGES = [bytes([index % 256]) * (index * 7 % 5000) for index in range(1000)]
 
@@ -126,3 +126,16 @@ def test_a_round_is_bounded_by_count_and_by_bytes_but_never_empty() -> None:
     assert fit(messages, 0, 5, 40) == 3
     assert fit(messages, 1, 5, 40) == 2
     assert fit(messages, 0, 5, 1) == 1
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_message_of_any_kind_is_the_same_if_all_its_bytes_are(kind: Callable[[bytes], bytes]) -> None:
+    for message in (b"", b"a", b"abc" * 1000):
+        assert is_same(kind(message), message)
+        assert not is_same(kind(message + b"!"), message)
+        assert not is_same(kind(b"!" + message[1:]), message)
+    assert not is_same(kind(b"ab"), b"abc")
+    batch = [b"one", b"two", b"three"]
+    assert count_right(batch, [kind(message) for message in batch]) == 3
+    assert count_right(batch, [kind(b"one"), kind(b"three"), kind(b"three")]) == 2
+    assert count_right(batch, [kind(b"one"), kind(b"two")]) == 2

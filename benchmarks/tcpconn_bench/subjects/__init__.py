@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from tcpconn_bench import variants
 from tcpconn_bench.subjects.base import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Message, Subject, is_async
 
 __all__ = [
     "ASYNCIO",
     "FLOORS",
+    "FURTHER_FLOORS",
+    "PLAIN",
     "AsyncEndpoint",
     "AsyncSubject",
     "Endpoint",
@@ -30,53 +33,60 @@ FLOORS = {
 }
 """What each backend is built on; a backend that is not named here has no floor."""
 
+FURTHER_FLOORS = {
+    "tcp": ("polling-socket",),
+    "zmq": ("plain-pyzmq-nocopy",),
+    f"tcp{ASYNCIO}": ("plain-streams",),
+}
+"""What else can be done with the same means."""
+
+PLAIN = {
+    "plain-socket": "plain_socket:PlainSocket",
+    "polling-socket": "polling_socket:PollingSocket",
+    "plain-pyzmq": "plain_pyzmq:PlainPyzmq",
+    "plain-pyzmq-nocopy": "plain_pyzmq_nocopy:PlainPyzmqNoCopy",
+    "plain-protocol": "plain_asyncio:PlainProtocol",
+    "plain-streams": "plain_asyncio:PlainStreams",
+    "plain-zmq.asyncio": "plain_zmq_asyncio:PlainZmqAsyncio",
+}
+"""The floors, each with the module of this package that it is in; imported only when asked for."""
+
 
 def find(name: str) -> Subject | AsyncSubject:
     """Return the subject called `name`.
 
     Args:
-        name: the name of a floor or of a backend, the latter with `-asyncio` for the asyncio API, or `module:name` for a
-            subject from elsewhere.
+        name: the name of a floor or of a backend, the latter with `-asyncio` for the asyncio API and with `:SETTING=VALUE`
+            for other settings than those in force, or `module:name` for a subject from elsewhere.
 
     Raises:
-        ValueError: there is no such module or name in it.
+        ValueError: there is no such module or name in it, or it is no variant of a backend.
         tcpconn.ConfigError: no backend of that name is installed.
     """
-    subject: Subject | AsyncSubject
-    if ":" in name:
-        subject = _find_elsewhere(name)
-    elif name == "plain-socket":
-        from tcpconn_bench.subjects.plain_socket import PlainSocket
+    if name in PLAIN:
+        return _load(f"{__name__}.{PLAIN[name]}")
+    if ":" in name and not variants.is_variant(name):
+        return _load(name)
+    return _find_backend(name)
 
-        subject = PlainSocket()
-    elif name == "plain-pyzmq":
-        from tcpconn_bench.subjects.plain_pyzmq import PlainPyzmq
 
-        subject = PlainPyzmq()
-    elif name == "plain-protocol":
-        from tcpconn_bench.subjects.plain_asyncio import PlainProtocol
-
-        subject = PlainProtocol()
-    elif name == "plain-streams":
-        from tcpconn_bench.subjects.plain_asyncio import PlainStreams
-
-        subject = PlainStreams()
-    elif name == "plain-zmq.asyncio":
-        from tcpconn_bench.subjects.plain_zmq_asyncio import PlainZmqAsyncio
-
-        subject = PlainZmqAsyncio()
-    elif name.endswith(ASYNCIO):
+def _find_backend(key: str) -> Subject | AsyncSubject:
+    name, base, settings = key, key, {}
+    if variants.is_variant(key):
+        variant = variants.parse(key)
+        name, base, settings = variant.name, variant.base, dict(variant.settings)
+        if base in PLAIN:
+            raise ValueError(f"{base!r} is no backend of tcpconn and has no settings")
+    if base.endswith(ASYNCIO):
         from tcpconn_bench.subjects.ours_asyncio import TcpconnAsyncio
 
-        subject = TcpconnAsyncio(name, name.removesuffix(ASYNCIO), FLOORS.get(name))
-    else:
-        from tcpconn_bench.subjects.ours import Tcpconn
+        return TcpconnAsyncio(name, base.removesuffix(ASYNCIO), FLOORS.get(base), settings)
+    from tcpconn_bench.subjects.ours import Tcpconn
 
-        subject = Tcpconn(name, name, FLOORS.get(name))
-    return subject
+    return Tcpconn(name, base, FLOORS.get(base), settings)
 
 
-def _find_elsewhere(name: str) -> Subject | AsyncSubject:
+def _load(name: str) -> Subject | AsyncSubject:
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(module_name), attribute)

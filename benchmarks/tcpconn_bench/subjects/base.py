@@ -123,7 +123,10 @@ class Candidate(Protocol):
 
     @property
     def role(self) -> str:
-        """What it is: 'backend' for one of tcpconn, 'floor' for what a backend is held to, 'peer' for another."""
+        """What it is: 'backend' for one of tcpconn, 'floor' for what a backend is held to, 'peer' for another.
+
+        A backend with other settings than those in force is a 'variant'.
+        """
         ...
 
     @property

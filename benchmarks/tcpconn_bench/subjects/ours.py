@@ -1,7 +1,7 @@
 """The subjects that the comparison is about: tcpconn on each of its backends, with the configuration in force here.
 
-Only the backend is set; everything else comes from where a user's own program would take it: `TCPCONN_*` variables,
-the file that `TCPCONN_CONFIG` names or `./tcpconn.toml`, the defaults.
+Only the backend is set, and in a variant what it changes; everything else comes from where a user's own program would
+take it: `TCPCONN_*` variables, the file that `TCPCONN_CONFIG` names or `./tcpconn.toml`, the defaults.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _Endpoint:
 class _Listener:
     """A listener on the loopback interface."""
 
-    def __init__(self, backend: str) -> None:
-        self._listener = tcpconn.listen("127.0.0.1:0", backend=backend)
+    def __init__(self, overrides: Mapping[str, Any]) -> None:
+        self._listener = tcpconn.listen("127.0.0.1:0", **overrides)
 
     @property
     def address(self) -> str:
@@ -53,22 +53,26 @@ class _Listener:
 
 
 class Backend:
-    """What the subjects of both flavours have."""
+    """What the subjects of both flavours have.
 
-    role = "backend"
+    Attributes:
+        overrides: the settings that are not left to what is in force here: the backend, and what a variant changes.
+    """
 
-    def __init__(self, name: str, backend: str, floor: str | None) -> None:
+    def __init__(self, name: str, backend: str, floor: str | None, changes: Mapping[str, Any]) -> None:
         self.name = name
+        self.role = "variant" if changes else "backend"
         self.backend = backend
         self.floor = floor
+        self.overrides: dict[str, Any] = {"backend": backend, **changes}
 
     def unavailable(self) -> str | None:
         """Return the reason, if the backend's package is missing or it cannot join two processes.
 
         Raises:
-            tcpconn.ConfigError: no backend of this name is installed, or a setting from the environment or the file is wrong.
+            tcpconn.ConfigError: no backend of this name is installed, or a setting is wrong.
         """
-        tcpconn.Config.load(backend=self.backend)
+        tcpconn.Config.load(**self.overrides)
         if self.backend == "memory":
             return "it carries messages within one process, and the comparison is between two"
         try:
@@ -78,14 +82,14 @@ class Backend:
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        return dataclasses.asdict(tcpconn.Config.load(backend=self.backend))
+        return dataclasses.asdict(tcpconn.Config.load(**self.overrides))
 
 
 class Tcpconn(Backend):
     """The subject; see the module's text."""
 
     def listen(self) -> _Listener:
-        return _Listener(self.backend)
+        return _Listener(self.overrides)
 
     def connect(self, address: str) -> _Endpoint:
-        return _Endpoint(tcpconn.connect(address, backend=self.backend))
+        return _Endpoint(tcpconn.connect(address, **self.overrides))

@@ -45,7 +45,7 @@ class TcpconnAsyncio(Backend):
     """The subject; see the module's text."""
 
     async def listen(self) -> _Listener:
-        return _Listener(await aio.listen("127.0.0.1:0", backend=self.backend))
+        return _Listener(await aio.listen("127.0.0.1:0", **self.overrides))
 
     async def connect(self, address: str) -> _Endpoint:
-        return _Endpoint(await aio.connect(address, backend=self.backend))
+        return _Endpoint(await aio.connect(address, **self.overrides))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from tcpconn_bench.subjects.base import Message
 
@@ -28,6 +28,8 @@ class PlainSocketEndpoint:
     def __init__(self, connected: socket.socket) -> None:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
+        self._receive_some: Callable[[int], bytes] = connected.recv
+        self._receive_into: Callable[[memoryview], int] = connected.recv_into
         self._rest = b""
         self._offset = 0
 
@@ -100,7 +102,7 @@ class PlainSocketEndpoint:
         """Read until at least `wanted` bytes are at hand."""
         rest = self._rest[self._offset :]
         while len(rest) < wanted:
-            data = self._socket.recv(_READ)
+            data = self._receive_some(_READ)
             if not data:
                 raise ConnectionError("the peer closed the connection")
             rest = rest + data if rest else data
@@ -116,7 +118,7 @@ class PlainSocketEndpoint:
         self._offset = start + filled
         with memoryview(message) as view:
             while filled < size:
-                received = self._socket.recv_into(view[filled:])
+                received = self._receive_into(view[filled:])
                 if not received:
                     raise ConnectionError("the peer closed the connection")
                 filled += received
@@ -129,6 +131,8 @@ class PlainSocketEndpoint:
 class PlainSocketListener:
     """A listening socket on the loopback interface."""
 
+    endpoint: ClassVar[type[PlainSocketEndpoint]] = PlainSocketEndpoint
+
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
 
@@ -138,7 +142,7 @@ class PlainSocketListener:
         return f"{host}:{port}"
 
     def accept(self) -> PlainSocketEndpoint:
-        return PlainSocketEndpoint(self._socket.accept()[0])
+        return self.endpoint(self._socket.accept()[0])
 
     def close(self) -> None:
         self._socket.close()
@@ -150,6 +154,7 @@ class PlainSocket:
     name = "plain-socket"
     role = "floor"
     floor: str | None = None
+    endpoint: ClassVar[type[PlainSocketEndpoint]] = PlainSocketEndpoint
 
     def unavailable(self) -> str | None:
         return None
@@ -162,4 +167,4 @@ class PlainSocket:
 
     def connect(self, address: str) -> PlainSocketEndpoint:
         host, _, port = address.rpartition(":")
-        return PlainSocketEndpoint(socket.create_connection((host, int(port))))
+        return self.endpoint(socket.create_connection((host, int(port))))
