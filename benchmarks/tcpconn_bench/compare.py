@@ -14,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tcpconn_bench import sizes, variants
+
 if TYPE_CHECKING:
+    from tcpconn_bench.messages import MessageSet
     from tcpconn_bench.runner import Options
 
 __all__ = ["add_arguments", "run"]
@@ -41,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "this machine: the same messages for all, in turn, every message verified."
     )
     parser.epilog = (
+        "A round of one subject takes about half a second to start and end its two processes, and about as much again to "
+        "measure, half of that with --quick; so the default comparison of four subjects takes about a minute, --quick some ten "
+        "seconds, and both that many times as long as there are --sizes. "
         "Exit code: 0, 1 if a message did not arrive as sent or a backend failed, 2 for wrong usage, 130 after Ctrl-C."
     )
     parser.add_argument(
@@ -64,12 +70,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "jsonl", "lines", "msgpack", "directory"),
         help="what --messages holds (default: by its name, or else its content)",
     )
+    parser.add_argument(
+        "--sizes",
+        type=_sizes,
+        default=(),
+        metavar="SIZE,...",
+        help="in place of such messages, random bytes of each of these sizes in turn: 100,1KiB,64KiB,1MiB",
+    )
     parser.add_argument("--rounds", type=_positive, metavar="N", help=f"measured rounds (default: {_DEFAULTS['rounds']})")
     parser.add_argument(
         "--warmup",
         type=_natural,
         metavar="N",
-        help=f"rounds before them that do not count (default: {_DEFAULTS['warmup']})",
+        help="how often the new processes of a round do a quarter of its work, without it being counted, before they are "
+        f"measured (default: {_DEFAULTS['warmup']})",
     )
     parser.add_argument(
         "--round-trips", type=_positive, metavar="N", help=f"round trips a round (default: {_DEFAULTS['round_trips']})"
@@ -82,11 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--round-bytes",
-        type=_positive,
-        metavar="BYTES",
-        help=f"fewer of either if they come to more bytes than this (default: {_DEFAULTS['round_bytes']})",
+        type=_size,
+        metavar="SIZE",
+        help=f"fewer of either if they come to more bytes than this (default: {sizes.label(_DEFAULTS['round_bytes'])})",
     )
-    parser.add_argument("--quick", action="store_true", help="small defaults for all of these: some seconds in all")
+    parser.add_argument("--quick", action="store_true", help="small defaults for all of these: a first look in seconds")
     parser.add_argument(
         "--timeout",
         type=_seconds,
@@ -94,14 +108,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give a backend up that takes longer for any one step (default: %(default)g)",
     )
-    parser.add_argument("--no-floors", action="store_true", help="leave out plain sockets and plain pyzmq")
+    parser.add_argument(
+        "--floors",
+        default="main",
+        choices=("main", "all", "none"),
+        help="what each backend is measured beside: main is a plain socket for tcp and plain pyzmq for zmq; all adds a socket "
+        "that polls and pyzmq without copies (and asyncio's streams) (default: %(default)s)",
+    )
+    parser.add_argument("--no-floors", action="store_const", const="none", dest="floors", help="the same as --floors none")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="BACKEND:SETTING=VALUE,...",
+        help="measure this backend again with these settings, in ratio to it as it is; may be repeated",
+    )
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help=f"measure {variants.ABLATION_BACKEND} again with each technique turned off by which it gets its speed: a variant "
+        f"for each of {', '.join(variants.SWITCHES)}",
+    )
     parser.add_argument(
         "--subject",
         action="append",
         default=[],
         metavar="MODULE:NAME",
-        help="measure this too: a tcpconn_bench.subjects.Subject that can be imported, also from the current directory; "
-        "may be repeated",
+        help="measure this too: a tcpconn_bench.subjects.Subject that can be imported, also from the current directory, or "
+        "any floor by its name; may be repeated",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - is standard output")
 
@@ -111,9 +145,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         from rich.console import Console
 
-        from tcpconn_bench.messages import MessagesError, load
+        from tcpconn_bench.entrants import UsageError
+        from tcpconn_bench.messages import MessagesError
         from tcpconn_bench.report import print_tables
-        from tcpconn_bench.runner import UsageError, compare
+        from tcpconn_bench.runner import compare
     except ModuleNotFoundError as error:
         return _complain(f"{error}; install what the comparison needs with: pip install 'tcpconn[bench]'", USAGE)
     to_stdout = args.json == Path("-")
@@ -122,15 +157,17 @@ def run(args: argparse.Namespace) -> int:
     for api in _names(args.api) or ("none",):
         if api not in ("blocking", "asyncio"):
             return _complain(f"--api {api!r}: there are 'blocking' and 'asyncio'", USAGE)
+    if args.sizes and args.messages is not None:
+        return _complain("--sizes makes messages and --messages reads them: give one of the two", USAGE)
     try:
-        messages = load(args.messages, format=args.format)
+        sets = _message_sets(args)
     except MessagesError as error:
         return _complain(str(error), USAGE)
     if args.subject and os.getcwd() not in sys.path:
         # Behind everything installed; the processes of the subjects are given the same path.
         sys.path.append(os.getcwd())
     try:
-        result = compare(messages, _options(args))
+        result = compare(sets, _options(args))
     except UsageError as error:
         return _complain(str(error), USAGE)
     except KeyboardInterrupt:
@@ -150,10 +187,16 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if any(one["failures"] or one["error"] for one in result["subjects"].values()) else OK
 
 
+def _message_sets(args: argparse.Namespace) -> list[MessageSet]:
+    from tcpconn_bench.messages import load, made_of_size
+
+    return [made_of_size(size) for size in args.sizes] or [load(args.messages, format=args.format)]
+
+
 def _options(args: argparse.Namespace) -> Options:
     from tcpconn_bench.runner import Options
 
-    sizes = {
+    amounts = {
         name: default if getattr(args, name) is None else getattr(args, name)
         for name, default in (_QUICK if args.quick else _DEFAULTS).items()
     }
@@ -161,10 +204,13 @@ def _options(args: argparse.Namespace) -> Options:
         backends=_names(args.backends),
         apis=_names(args.api),
         subjects=tuple(args.subject),
-        floors=not args.no_floors,
+        variants=(*args.variant, *(variants.ABLATION if args.ablation else ())),
+        floors=args.floors != "none",
+        further_floors=args.floors == "all",
+        sizes=args.sizes,
         timeout=args.timeout,
         command_line=shlex.join(["tcpconn", *sys.argv[1:]]),
-        **sizes,
+        **amounts,
     )
 
 
@@ -189,6 +235,20 @@ def _natural(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return number
+
+
+def _size(text: str) -> int:
+    try:
+        return sizes.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return sizes.parse_list(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The messages that a comparison sends: read from a file or directory of the user's, byte for byte.
+"""The messages that a comparison sends: read from a file or directory of the user's, byte for byte, or made of a size.
 
 Knows file formats and nothing of transports. What a path holds is decided so, unless the format is given:
 
@@ -16,13 +16,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgpack
 
-__all__ = ["CORPUS", "DEFAULT_LIMIT", "FORMATS", "MessageSet", "MessagesError", "load"]
+from tcpconn_bench.sizes import label
+
+__all__ = ["CORPUS", "DEFAULT_LIMIT", "FORMATS", "MessageSet", "MessagesError", "describe_all", "load", "made_of_size"]
 
 CORPUS = Path(__file__).parent / "corpus" / "aws-api-examples.jsonl"
 FORMATS = ("auto", "jsonl", "lines", "msgpack", "directory")
@@ -39,6 +43,12 @@ _SUFFIXES = {
 }
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0)
 
+_MADE_BYTES = 4 * 1024 * 1024
+_MADE_LEAST = 4
+_MADE_MOST = 1021
+"""How much is made of a size: different messages, so that one in another's place is noticed, and not more than a processor's
+cache holds, which would measure that. A prime number of small ones, so that no two batches in a row are the same."""
+
 
 class MessagesError(ValueError):
     """There is nothing to send; the text names the path and says what was expected of it."""
@@ -53,12 +63,14 @@ class MessageSet:
         format: one of `FORMATS`, never "auto".
         messages: their exact bytes, in order.
         truncated: whether the source holds more than was taken.
+        size: the length of each of them, if they were made to have it.
     """
 
     source: str
     format: str
     messages: list[bytes]
     truncated: bool = False
+    size: int | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -134,6 +146,21 @@ def load(path: str | Path | None = None, *, format: str = "auto", limit: int = D
         where = f" that is whole within its first {limit} bytes" if truncated else ""
         raise MessagesError(f"{place} holds no message{where}")
     return MessageSet(source, kind, found, truncated)
+
+
+def made_of_size(size: int) -> MessageSet:
+    """Return messages of `size` bytes that cannot be compressed, the same ones each time, all different if size allows."""
+    source = Random(f"tcpconn compare {size}")
+    count = min(max(_MADE_BYTES // size, _MADE_LEAST), _MADE_MOST)
+    return MessageSet(f"random bytes, {label(size)}", "random", [source.randbytes(size) for _ in range(count)], size=size)
+
+
+def describe_all(sets: Sequence[MessageSet]) -> dict[str, Any]:
+    """Return what a result file says about the messages of all sets together."""
+    if len(sets) == 1:
+        return sets[0].describe()
+    source = "random bytes, " + ", ".join(label(one.size) for one in sets if one.size is not None)
+    return MessageSet(source, "random", [message for one in sets for message in one.messages]).describe()
 
 
 def _read_directory(place: Path, limit: int) -> tuple[list[bytes], bool]:

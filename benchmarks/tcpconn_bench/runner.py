@@ -1,4 +1,4 @@
-"""One comparison from start to end: the subjects' processes, the rounds with the subjects in turn, the result.
+"""One comparison from start to end: the rounds with the subjects in turn, the processes of each, the result.
 
 Knows subjects by name and what their processes answer; how a message is carried is the subjects' business, what is
 shown is the report's.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +16,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tcpconn_bench import environment
-from tcpconn_bench.messages import MessageSet
+from tcpconn_bench.entrants import Entrant, Names, choose
+from tcpconn_bench.messages import MessageSet, describe_all
 from tcpconn_bench.processes import Pair, SubjectFailed
-from tcpconn_bench.report import Record, round_figures, subjects_result
-from tcpconn_bench.subjects import ASYNCIO, FLOORS, find
-from tcpconn_bench.subjects.base import Candidate
+from tcpconn_bench.results import Record, Series, round_figures, subjects_result
+from tcpconn_bench.sizes import label
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM, fit, take
 
-__all__ = ["Options", "UsageError", "compare"]
+__all__ = ["Options", "compare"]
+
+_WARMUP_SHARE = 4
+"""A warm-up is a round's part of so much: enough for the allocator, for what Python specialises, and for what tcpconn learns
+of waiting, and short beside what a pair of processes takes to start."""
 
 
-class UsageError(ValueError):
-    """A name that was asked for does not exist, or a setting is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(Names):
     """What to compare, and how much of it.
 
     Attributes:
-        backends: names of backends of tcpconn.
-        apis: which of its APIs each is used by: "blocking", "asyncio".
-        subjects: further subjects, as `module:name`.
-        floors: whether each backend's floor is measured with it.
+        sizes: the sizes of the messages that were made for it; none if they come from elsewhere.
         rounds: how many rounds are measured.
-        warmup: how many are run before them and not counted.
+        warmup: how often new processes do a quarter of each workload before the one that counts.
         round_trips: messages a round that are sent and returned.
         stream_messages: messages a round that are sent one way.
         round_bytes: fewer of either if they come to more bytes than this.
@@ -49,10 +45,7 @@ class Options:
         command_line: for the result.
     """
 
-    backends: tuple[str, ...]
-    apis: tuple[str, ...]
-    subjects: tuple[str, ...]
-    floors: bool
+    sizes: tuple[int, ...]
     rounds: int
     warmup: int
     round_trips: int
@@ -62,135 +55,88 @@ class Options:
     command_line: str
 
 
-@dataclass(slots=True)
-class _Entrant:
-    """A subject on its way through the comparison; `key` is the name by which its processes find it."""
+def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
+    """Run the comparison and return its result; `results` says what is in it. All processes are ended on return.
 
-    key: str
-    record: Record
-    pair: Pair | None = None
-
-
-def compare(messages: MessageSet, options: Options) -> dict[str, Any]:
-    """Run the comparison and return its result; `report` says what is in it. All processes are ended on return.
+    Args:
+        sets: the messages; several sets if they are made to have sizes, one for each.
+        options: what to measure with them.
 
     Raises:
         UsageError: a backend or subject that was asked for does not exist, or a setting is wrong.
         KeyboardInterrupt: the user stopped it.
     """
-    entrants, skipped = _choose(options)
-    with tempfile.TemporaryDirectory(prefix="tcpconn-compare-") as folder, ExitStack() as stack:
-        path = Path(folder) / "messages"
-        messages.save(path)
-        progress = stack.enter_context(
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-        )
-        total = (options.warmup + options.rounds) * len(entrants) * 2
-        task = progress.add_task("starting processes", total=total)
-        _start(entrants, path, options.timeout, stack)
-        for number in range(options.warmup + options.rounds):
-            # Every subject is first, second, … in turn, so that none always follows the same other.
-            turn = number % max(1, len(entrants))
-            for entrant in entrants[turn:] + entrants[:turn]:
-                phase = "warm-up" if number < options.warmup else "measuring"
-                progress.update(task, description=f"{phase} {entrant.record.name}")
-                _round(entrant, messages.messages, number, options)
-                progress.advance(task, 2)
-        progress.update(task, description="closing")
-        for entrant in entrants:
-            _finish(entrant)
-    return _result(messages, options, [entrant.record for entrant in entrants], skipped)
+    entrants, skipped = choose(options)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with tempfile.TemporaryDirectory(prefix="tcpconn-compare-") as folder, progress:
+        paths = [Path(folder) / f"messages-{index}" for index in range(len(sets))]
+        for messages, path in zip(sets, paths, strict=True):
+            messages.save(path)
+        task = progress.add_task("measuring", total=options.rounds * len(sets) * len(entrants) * len(_wanted(options)))
+        for number in range(options.rounds):
+            for messages, path in zip(sets, paths, strict=True):
+                for entrant in _in_turn(entrants, number):
+                    size = "" if messages.size is None else f", {label(messages.size)}"
+                    progress.update(task, description=f"measuring {entrant.record.name}{size}")
+                    if entrant.record.error is None:
+                        _round(entrant, messages, path, number, options)
+                    progress.advance(task, len(_wanted(options)))
+    return _result(sets, options, [entrant.record for entrant in entrants], skipped)
 
 
-def _choose(options: Options) -> tuple[list[_Entrant], dict[str, str]]:
-    """Return the subjects to measure, each backend before its floor, and why others are not."""
-    keys: list[str] = []
-    backends = [backend if api == "blocking" else backend + ASYNCIO for backend in options.backends for api in options.apis]
-    for backend in (*backends, *options.subjects):
-        keys.append(backend)
-        if options.floors and backend in FLOORS:
-            keys.append(FLOORS[backend])
-    entrants: list[_Entrant] = []
-    skipped: dict[str, str] = {}
-    for key in dict.fromkeys(keys):
-        subject, reason = _find(key, options)
-        if reason is not None:
-            skipped[subject.name] = reason
-        elif any(entrant.record.name == subject.name for entrant in entrants):
-            raise UsageError(f"two subjects are called {subject.name!r}")
-        else:
-            entrants.append(_Entrant(key, Record(subject.name, subject.role, subject.floor)))
-    return entrants, skipped
+def _in_turn(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
+    """Return the subjects in a round's order: each is first in turn, and by going backwards in every other round none always
+    follows the same other.
+    """
+    step = 1 if number % 2 == 0 else -1
+    return [entrants[(number + step * index) % len(entrants)] for index in range(len(entrants))]
 
 
-def _find(key: str, options: Options) -> tuple[Candidate, str | None]:
-    """Return a subject, and why it cannot be measured here, or None."""
-    if key.removesuffix(ASYNCIO) in options.backends and (":" in key or key in FLOORS.values()):
-        raise UsageError(f"{key!r} is no backend of tcpconn; name further subjects with --subject")
+def _wanted(options: Options) -> dict[str, int]:
+    """Return how many messages a round of each workload has, if they are short."""
+    return {ROUND_TRIP: options.round_trips, STREAM: options.stream_messages}
+
+
+def _round(entrant: Entrant, messages: MessageSet, path: Path, number: int, options: Options) -> None:
+    """Let one subject do all workloads once in two new processes, which have ended when this returns."""
+    record = entrant.record
+    series = record.series.setdefault(messages.size, Series())
     try:
-        subject = find(key)
-        return subject, subject.unavailable()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+        with Pair(entrant.key, path, options.timeout) as pair:
+            pair.connect()
+            record.settings = pair.settings
+            series.rounds.append(_measure(pair, series, messages.messages, number, options))
+            pair.close()
+    except SubjectFailed as error:
+        record.error = str(error)
 
 
-def _start(entrants: Sequence[_Entrant], messages: Path, timeout: float, stack: ExitStack) -> None:
-    """Start all processes, so that they load side by side, then connect each pair."""
-    for entrant in entrants:
-        entrant.pair = stack.enter_context(Pair(entrant.key, messages, timeout))
-    for entrant in entrants:
-        assert entrant.pair is not None
-        try:
-            entrant.pair.connect()
-        except SubjectFailed as error:
-            _give_up(entrant, error)
-        else:
-            entrant.record.settings = entrant.pair.settings
+def _measure(pair: Pair, series: Series, messages: Sequence[bytes], number: int, options: Options) -> dict[str, dict[str, Any]]:
+    """Return a round's figures, workload by workload. Each round goes on in the messages where the one before it stopped.
 
-
-def _round(entrant: _Entrant, messages: Sequence[bytes], number: int, options: Options) -> None:
-    """Let one subject do both workloads once. Each round goes on in the messages where the one before it stopped."""
+    Raises:
+        SubjectFailed: a side fails or takes too long.
+    """
     measured: dict[str, dict[str, Any]] = {}
-    for workload, wanted in ((ROUND_TRIP, options.round_trips), (STREAM, options.stream_messages)):
-        if entrant.pair is None:
-            return
+    for workload, wanted in _wanted(options).items():
         start = number * wanted % len(messages)
         count = fit(messages, start, wanted, options.round_bytes)
-        entrant.record.messages += count
-        try:
-            sides = entrant.pair.measure(workload, start, count)
-        except SubjectFailed as error:
-            _give_up(entrant, error)
-            return
-        entrant.record.verified += sides["client"].get("verified", 0) + sides["server"].get("verified", 0)
+        for part in (*[max(1, count // _WARMUP_SHARE)] * options.warmup, count):
+            series.messages += part
+            sides = pair.measure(workload, start, part)
+            series.verified += sides["client"].get("verified", 0) + sides["server"].get("verified", 0)
         measured[workload] = round_figures(workload, count, sum(map(len, take(messages, start, count))), sides)
-    if number >= options.warmup:
-        entrant.record.rounds.append(measured)
+    return measured
 
 
-def _give_up(entrant: _Entrant, error: SubjectFailed) -> None:
-    entrant.record.error = str(error)
-    if entrant.pair is not None:
-        entrant.pair.end()
-        entrant.pair = None
-
-
-def _finish(entrant: _Entrant) -> None:
-    if entrant.pair is not None:
-        try:
-            entrant.pair.close()
-        except SubjectFailed as error:
-            _give_up(entrant, error)
-
-
-def _result(messages: MessageSet, options: Options, records: list[Record], skipped: dict[str, str]) -> dict[str, Any]:
+def _result(sets: Sequence[MessageSet], options: Options, records: list[Record], skipped: dict[str, str]) -> dict[str, Any]:
     chosen = asdict(options)
     return {
         "tcpconn": environment.version("tcpconn"),
@@ -199,7 +145,8 @@ def _result(messages: MessageSet, options: Options, records: list[Record], skipp
             "options": chosen,
             "config": {record.name: record.settings for record in records},
         },
-        "messages": messages.describe(),
+        "messages": describe_all(sets),
+        "sizes": [{"size": one.size, **one.describe()} for one in sets if one.size is not None],
         "skipped": skipped,
         "subjects": subjects_result(records),
     }

@@ -21,10 +21,12 @@ import pytest
 
 import tcpconn
 from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
+from tcpconn_bench.variants import SWITCHES
 
 pytest.importorskip("rich")
 
 FIFO = "TCPCONN_TEST_FIFO"
+RECORDS = "TCPCONN_TEST_RECORDS"
 DEADLINE = 60
 SMALL = ["--rounds", "2", "--warmup", "1", "--round-trips", "20", "--stream-messages", "50"]
 
@@ -40,7 +42,7 @@ class BadServer(PlainSocketEndpoint):
 class Corrupting(BadServer):
     def send(self, message: bytes) -> None:
         self.count += 1
-        super().send(message[:-1] + bytes([message[-1] ^ 1]) if self.count == 30 else message)
+        super().send(message[:-1] + bytes([message[-1] ^ 1]) if self.count == 15 else message)
 
 
 class Reordering(BadServer):
@@ -111,6 +113,33 @@ class Announcing(PlainSocket):
         os.write(self.fifo, b"%d\n" % os.getpid())
 
 
+class Recording(PlainSocket):
+    """Each of its processes appends to a file who it is and how many of those before it are still there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def listen(self) -> PlainSocketListener:
+        self._record("server")
+        return super().listen()
+
+    def connect(self, address: str) -> PlainSocketEndpoint:
+        self._record("client")
+        return super().connect(address)
+
+    def _record(self, side: str) -> None:
+        with open(os.environ[RECORDS], "a+") as file:
+            file.seek(0)
+            before = [json.loads(line)["pid"] for line in file]
+            line = {"subject": self.name, "side": side, "pid": os.getpid(), "there": sum(map(psutil.pid_exists, before))}
+            file.write(json.dumps(line) + "\n")
+
+
+first = Recording("first")
+second = Recording("second")
+third = Recording("third")
+
+
 class Absent(PlainSocket):
     name = "absent"
 
@@ -176,7 +205,7 @@ def test_both_backends_stand_beside_their_floors_with_every_message_verified(
     assert result["messages"]["count"] == 25
     assert result["skipped"] == {}
     for name, subject in result["subjects"].items():
-        assert subject["messages"] == subject["verified"] == 4 * (500 + 20_000)
+        assert subject["messages"] == subject["verified"] == 3 * (500 + 20_000) * 5 / 4
         assert (subject["failures"], subject["error"], len(subject["rounds"])) == (0, None, 3)
         assert 0 < subject["round_trip"]["p50"] <= subject["round_trip"]["p99"] <= subject["round_trip"]["p999"]
         assert subject["stream"]["messages_per_second"] > 0
@@ -249,16 +278,79 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_only_the_tables(envi
     os.close(ours)
     tables, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, tables
-    # Two workloads in each of three rounds.
+    # Two workloads in each of two rounds.
     assert b"measuring tcp" in shown
-    assert b"6/6" in shown
+    assert b"4/4" in shown
     assert "one-way stream, more messages are better" in tables
     assert "measuring" not in tables
 
 
+def test_each_round_of_each_subject_runs_alone_in_new_processes_and_the_subjects_take_turns(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "records"
+    subjects = [word for name in ("first", "second", "third") for word in ("--subject", f"test_compare:{name}")]
+    done = compare({**environment, RECORDS: str(path)}, "--backends", "", *subjects, *SMALL, "--rounds", "3", "--sizes", "9,99")
+    assert done.returncode == 0, done.stderr
+    records = list(map(json.loads, path.read_text().splitlines()))
+    assert len({record["pid"] for record in records}) == len(records) == 3 * 3 * 2 * 2
+    # Of all before it, a client finds its own server and nobody else.
+    assert [(record["side"], record["there"]) for record in records] == [("server", 0), ("client", 1)] * 18
+    rounds = [["first", "second", "third"], ["second", "first", "third"], ["third", "first", "second"]]
+    assert [record["subject"] for record in records[::2]] == [name for order in rounds for name in order * 2]
+
+
+def test_messages_of_each_size_are_measured_over_every_subject_and_floor(environment: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("zmq")
+    path = tmp_path / "r.json"
+    some = ["--rounds", "1", "--round-trips", "20", "--stream-messages", "50", "--round-bytes", "1MB"]
+    done = compare(environment, "--sizes", "100,300KB", "--floors", "all", *some, "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(path.read_text())
+    assert [(one["size"], one["count"]) for one in result["sizes"]] == [(100, 1021), (300_000, 13)]
+    floors = ["plain-socket", "polling-socket"], ["plain-pyzmq", "plain-pyzmq-nocopy"]
+    assert list(result["subjects"]) == ["tcp", *floors[0], "zmq", *floors[1]]
+    assert "300 KB: one-way stream" in done.stdout
+    for subject in result["subjects"].values():
+        small, large = subject["by_size"]
+        # Twenty and fifty, and a quarter of each to warm up.
+        assert (small["size"], small["messages"], small["verified"]) == (100, 87, 87)
+        # No more than three of those are a megabyte.
+        assert (large["size"], large["messages"], large["verified"]) == (300_000, 8, 8)
+        assert large["rounds"][0]["stream"]["bytes"] == 900_000
+        assert large["stream"]["megabytes_per_second"] > 0
+        assert subject["failures"] == 0
+    for backend in ("tcp", "zmq"):
+        for one in result["subjects"][backend]["by_size"]:
+            assert list(one["to"]) == [*floors[0], *floors[1]]
+            assert one["to_floor"]["round_trip"]["cpu_seconds_per_million_messages"] is not None
+
+
+def test_a_variant_is_the_backend_with_other_settings_in_both_its_processes(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    variant = "credit=65536,linger=1"
+    wanted = ["--backends", "tcp", "--no-floors", "--variant", f"tcp:{variant}", "--ablation"]
+    done = compare(environment, *wanted, *SMALL, "--rounds", "1", "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(path.read_text())
+    names = [f"tcp {variant}", *(f"tcp {switch}" for switch in SWITCHES)]
+    assert list(result["subjects"]) == ["tcp", *names]
+    config = result["environment"]["config"]
+    for name in names:
+        one = result["subjects"][name]
+        assert (one["variant_of"], one["failures"]) == ("tcp", 0)
+        assert one["to_default"]["round_trip"]["p50"] > 0
+        assert {key: config[name][key] for key in one["changes"]} == one["changes"]
+        assert {key for key in config[name] if config[name][key] != config["tcp"][key]} == one["changes"].keys()
+    assert "tcp with other settings: round trip" in done.stdout
+
+
 def test_a_changed_echo_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
     found = compare_one(environment, "corrupting", tmp_path / "r.json")
-    assert (found["failures"], found["error"]) == (1, None)
+    # The fifteenth in each round's new process.
+    assert (found["failures"], found["error"]) == (2, None)
 
 
 def test_streamed_messages_out_of_order_end_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
@@ -305,6 +397,12 @@ def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict
         (["--rounds", "0"], "0 is not at least 1"),
         (["--warmup", "-1"], "-1 is negative"),
         (["--timeout", "0"], "0 is not a positive number"),
+        (["--sizes", "100,1XB"], "'1XB' is no size"),
+        (["--sizes", "100", "--messages", "here.jsonl"], "give one of the two"),
+        (["--round-bytes", "much"], "'much' is no size"),
+        (["--variant", "tcp:busy_pole=0"], "did you mean 'busy_poll'"),
+        (["--variant", "tcp"], "'tcp' is no variant"),
+        (["--floors", "some"], "invalid choice: 'some'"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(
@@ -326,12 +424,14 @@ def test_wrong_usage_is_exit_code_2_with_the_reason(
 
 @pytest.fixture
 def running(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], int]]:
-    """A comparison that would take long, the ids of its two workers, and the FIFO that they hold open."""
+    """A comparison whose first round takes long, the ids of its two workers, and the FIFO that they hold open."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     process = subprocess.Popen(
-        command("--backends", "", "--subject", "test_compare:Announcing", "--rounds", "100000"),
+        command(
+            "--backends", "", "--subject", "test_compare:Announcing", "--round-trips", "3000000", "--round-bytes", "10000000000"
+        ),
         env={**environment, FIFO: str(fifo)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

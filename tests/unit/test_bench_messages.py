@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tcpconn_bench.messages import CORPUS, MessagesError, MessageSet, load
+from tcpconn_bench.messages import CORPUS, MessagesError, MessageSet, describe_all, load, made_of_size
 
 VALUES: list[Any] = [{"id": 1, "tags": ["a", "é"]}, "text", [1.5, None, b"\x00" * 300], 7, msgpack.ExtType(4, b"abc")]
 
@@ -152,3 +153,25 @@ def test_the_description_can_be_written_as_json_and_its_hash_knows_where_message
     assert (described["count"], described["total_bytes"]) == (100, 5050)
     assert (described["sizes"]["p0"], described["sizes"]["p100"], described["sizes"]["mean"]) == (1, 100, 50.5)
     assert MessageSet("", "lines", [b"ab", b"c"]).sha256 != MessageSet("", "lines", [b"a", b"bc"]).sha256
+
+
+@pytest.mark.parametrize("size", [100, 1024, 65_536, 1 << 20, 16 << 20])
+def test_messages_of_a_size_are_all_different_and_cannot_be_compressed(size: int) -> None:
+    made = made_of_size(size)
+    assert {len(message) for message in made.messages} == {size}
+    assert len(set(made.messages)) == len(made.messages) >= 4
+    assert len(zlib.compress(made.messages[0])) > size
+    assert (made.size, made.describe()["sizes"]["p50"]) == (size, size)
+
+
+def test_messages_of_a_size_are_the_same_each_time() -> None:
+    assert made_of_size(1000).sha256 == made_of_size(1000).sha256 != made_of_size(1001).sha256
+
+
+def test_several_sets_are_described_together() -> None:
+    told = describe_all([made_of_size(100), made_of_size(65_536)])
+    assert told["source"] == "random bytes, 100 B, 64 KiB"
+    assert told["count"] == 1021 + 64
+    assert (told["sizes"]["p0"], told["sizes"]["p100"]) == (100, 65_536)
+    one = made_of_size(100)
+    assert describe_all([one]) == one.describe()

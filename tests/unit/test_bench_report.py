@@ -1,130 +1,108 @@
-"""From what was measured to the result file and the table of `tcpconn compare`."""
+"""From the result of `tcpconn compare` to the tables on the terminal."""
 
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from measured import backend_and_floor, with_variant_and_further_floor
 from tcpconn_bench.environment import describe
-from tcpconn_bench.messages import MessageSet
-from tcpconn_bench.report import Record, print_tables, round_figures, subjects_result
-from tcpconn_bench.workloads import ROUND_TRIP, STREAM
-
-TIMES = {"p50": 20e-6, "p99": 50e-6, "p999": 90e-6, "max": 1e-3, "mean": 25e-6}
-
-
-def measured(factor: float) -> dict[str, dict[str, Any]]:
-    trip = {"verified": 1000, "cpu_seconds": 0.02, **{name: time * factor for name, time in TIMES.items()}}
-    return {
-        ROUND_TRIP: round_figures(ROUND_TRIP, 1000, 100_000, {"client": trip, "server": {"cpu_seconds": 0.01}}),
-        STREAM: round_figures(
-            STREAM,
-            50_000,
-            5_000_000,
-            {"client": {"seconds": 0.1 * factor, "cpu_seconds": 0.05}, "server": {"cpu_seconds": 0.05}},
-        ),
-    }
+from tcpconn_bench.messages import MessageSet, describe_all, made_of_size
+from tcpconn_bench.report import print_tables
+from tcpconn_bench.results import Record, subjects_result
 
 
 @pytest.fixture
 def records() -> list[Record]:
-    backend = Record("tcp", "backend", "plain-socket", rounds=[measured(factor) for factor in (1, 2, 8)])
-    floor = Record("plain-socket", "floor", None, rounds=[measured(factor) for factor in (0.5, 1, 2)])
-    for record in (backend, floor):
-        record.messages = record.verified = 153_000
-    return [backend, floor]
+    return backend_and_floor(None)
 
 
-def result(records: list[Record]) -> dict[str, Any]:
-    options = {"rounds": 3, "warmup": 1}
+def result(records: Sequence[Record], *sizes: int) -> dict[str, Any]:
+    sets = [made_of_size(size) for size in sizes] or [MessageSet("here", "lines", [b"x" * 100])]
     return {
-        "environment": {**describe("tcpconn compare"), "options": options},
-        "messages": MessageSet("here", "lines", [b"x" * 100]).describe(),
+        "environment": {**describe("tcpconn compare"), "options": {"rounds": 3, "warmup": 1}},
+        "messages": describe_all(sets),
+        "sizes": [{"size": one.size, **one.describe()} for one in sets if one.size is not None],
         "skipped": {"zmq": "pyzmq is [not] here"},
         "subjects": subjects_result(records),
     }
 
 
-def shown(records: list[Record]) -> str:
+def shown(records: Sequence[Record], *sizes: int) -> str:
     text = io.StringIO()
-    print_tables(result(records), Console(file=text, width=80))
+    print_tables(result(records, *sizes), Console(file=text, width=80))
     return text.getvalue()
 
 
-def test_a_rounds_figures_count_the_cpu_of_both_sides_and_the_payload() -> None:
-    figures = measured(1)
-    assert figures[STREAM]["messages_per_second"] == pytest.approx(500_000)
-    assert figures[STREAM]["megabytes_per_second"] == pytest.approx(50)
-    assert figures[STREAM]["cpu_seconds_per_million_messages"] == pytest.approx(2)
-    assert figures[ROUND_TRIP]["cpu_seconds_per_million_messages"] == pytest.approx(30)
-    assert figures[ROUND_TRIP]["p999"] == TIMES["p999"]
-
-
-def test_the_result_holds_medians_and_the_median_of_the_ratios_round_by_round(records: list[Record]) -> None:
-    subjects = subjects_result(records)
-    tcp = subjects["tcp"]
-    assert tcp[ROUND_TRIP]["p50"] == pytest.approx(40e-6)
-    assert tcp["to_floor"][ROUND_TRIP]["p50"] == pytest.approx(2)
-    assert tcp["to_floor"][STREAM]["messages_per_second"] == pytest.approx(0.5)
-    assert tcp["cpu_seconds_per_million_messages"] == {ROUND_TRIP: pytest.approx(30), STREAM: pytest.approx(2)}
-    assert (tcp["role"], tcp["floor"], tcp["messages"], tcp["verified"], tcp["failures"]) == (
-        "backend",
-        "plain-socket",
-        153_000,
-        153_000,
-        0,
-    )
-    assert len(tcp["rounds"]) == 3
-    assert "to_floor" not in subjects["plain-socket"]
-
-
-def test_the_result_can_be_written_as_json(records: list[Record]) -> None:
-    whole = result(records)
-    assert json.loads(json.dumps(whole)) == whole
+def rows(text: str, name: str) -> list[list[str]]:
+    """Return the cells behind a row's name, of each table that has such a row."""
+    return [line.strip().removeprefix(name).split() for line in text.splitlines() if line.strip().startswith(f"{name} ")]
 
 
 def test_the_tables_fit_eighty_columns_and_show_ratios_and_what_was_skipped(records: list[Record]) -> None:
     text = shown(records)
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert [line.split() for line in lines if line.strip().startswith("tcp ")] == [
-        ["tcp", "40.0", "100.0", "180.0", "30.0", "2.00", "153,000"],
-        ["tcp", "250,000", "25", "2.00", "0.50", "153,000"],
+    assert max(map(len, text.splitlines())) <= 80
+    assert rows(text, "tcp") == [
+        ["40.0", "2.00", "100.0", "180.0", "60.0", "2.00"],
+        ["250,000", "0.50", "25", "4.00", "2.00"],
     ]
+    assert rows(text, "plain-socket") == [["20.0", "50.0", "90.0", "30.0"], ["500,000", "50", "2.00"]]
+    assert "306,000 of 306,000 arrived as sent" in " ".join(text.split())
     assert "skipped zmq: pyzmq is [not] here" in text
     assert "FAILED" not in text
+    assert "ratio of" not in text
+
+
+def test_each_size_has_its_tables(records: list[Record]) -> None:
+    sizes = (100, 65_536)
+    text = shown(backend_and_floor(*sizes), *sizes)
+    titles = [line.strip() for line in text.splitlines() if "is better" in line or "are better" in line]
+    assert titles == [
+        "100 B: round trip, lower is better",
+        "100 B: one-way stream, more messages are better",
+        "64 KiB: round trip, lower is better",
+        "64 KiB: one-way stream, more messages are better",
+    ]
+    assert len(rows(text, "tcp")) == 4
+    assert "random bytes, 100 B, 64 KiB. Medians" in " ".join(text.split())
+
+
+def test_variants_have_a_table_of_their_own_with_ratios_to_the_default(records: list[Record]) -> None:
+    text = shown(with_variant_and_further_floor(records, None))
+    assert max(map(len, text.splitlines())) <= 80
+    assert rows(text, "leader_followers=false") == [
+        ["160.0", "4.00", "8.00", "240.0", "4.00"],
+        ["62,500", "0.25", "0.12", "16.00", "4.00"],
+    ]
+    assert rows(text, "default") == [["40.0", "2.00", "60.0"], ["250,000", "0.50", "4.00"]]
+    assert "tcp with other settings: round trip, lower is better" in text
+
+
+def test_several_floors_have_a_table_with_the_ratio_to_each(records: list[Record]) -> None:
+    text = shown(with_variant_and_further_floor(records, None))
+    assert "ratio of p50 µs to each floor" in " ".join(text.split())
+    assert rows(text, "tcp leader_followers=false") == [["8.00", "40.00"], ["0.12", "0.03"]]
+    assert ["2.00", "10.00"] in rows(text, "tcp")
 
 
 def test_messages_that_were_not_right_are_shown_as_a_failure(records: list[Record]) -> None:
-    records[0].verified -= 2
-    assert records[0].failed
-    assert subjects_result(records)["tcp"]["failures"] == 2
+    records[0].series[None].verified -= 2
     text = shown(records)
-    assert "152,998 of 153,000" in text
-    assert "FAILED tcp: 2 messages did not arrive as they were sent" in text
+    assert "FAILED tcp: 2 of 153,000 messages did not arrive as they were sent" in text
+    assert "305,998 of 306,000 arrived as sent" in " ".join(text.split())
 
 
-def test_a_subject_that_was_given_up_before_its_first_round_is_still_reported(records: list[Record]) -> None:
-    records[0].rounds = []
-    records[0].error = "the server's process ended unexpectedly"
-    assert "to_floor" not in subjects_result(records)["tcp"]
-    assert ROUND_TRIP not in subjects_result(records)["tcp"]
-    assert "FAILED tcp: the server's process ended unexpectedly" in shown(records)
-
-
-def test_a_subject_without_its_floor_has_no_ratio(records: list[Record]) -> None:
-    assert "to_floor" not in subjects_result(records[:1])["tcp"]
-
-
-def test_the_environment_tells_machine_and_software_apart() -> None:
-    told = describe("tcpconn compare --quick")
-    assert told["command_line"] == "tcpconn compare --quick"
-    assert told["cpu"]["model"]
-    assert told["cpu"]["logical_cores"] >= 1
-    assert told["python"]["version"].count(".") == 2
-    assert told["versions"]["msgpack"]
-    assert json.loads(json.dumps(told)) == told
+@pytest.mark.parametrize("size", [None, 100])
+def test_a_subject_that_was_given_up_before_its_first_round_is_still_shown(size: int | None) -> None:
+    records = with_variant_and_further_floor(backend_and_floor(size), size)
+    for record in records[:2]:
+        record.series = {}
+        record.error = "the server's process ended unexpectedly"
+    text = shown(records, *([] if size is None else [size]))
+    assert "FAILED tcp: the server's process ended unexpectedly" in text
+    assert rows(text, "tcp")[0] == ["-", "-", "-", "-"]
+    assert rows(text, "leader_followers=false")[0] == ["-", "-"]

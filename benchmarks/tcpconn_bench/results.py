@@ -1,0 +1,164 @@
+"""From what each subject measured in each round to the result file.
+
+The result is a dictionary that JSON can hold; times are in seconds, a megabyte is 10⁶ bytes of payload:
+
+- `tcpconn`: the version;
+- `environment`: machine, software, command line, options, and each subject's settings (`config`);
+- `messages`: their source, count, size distribution and hash; with `--sizes` those of all sizes together;
+- `sizes`: with `--sizes` the same of each size, with `size` in bytes; otherwise empty;
+- `skipped`: the subjects that could not be measured here, with the reason;
+- `subjects`: for each its role, its floor, the messages exchanged (warm-up included), how many of them were found right
+  (`verified`) and how many not (`failures`), why it was given up (`error`, or null); for a variant which subject it is one
+  of (`variant_of`) and the settings that it changes (`changes`); and its figures.
+
+The figures of a subject, or with `--sizes` each item of its list `by_size`, which has `size`, `messages` and `verified`
+besides, so that a curve against size is drawn by going through the list:
+
+- `rounds`: of each round, workload by workload, what was measured;
+- `round_trip`, `stream`: the medians over the rounds; `cpu_seconds_per_million_messages` repeats them for the CPU;
+- `to_floor`, and for a variant `to_default`, `to` by name for all floors that were measured: ratios to that subject, each the
+  median of the ratios round by round. What was not measured is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tcpconn_bench.stats import median, median_ratio
+from tcpconn_bench.workloads import ROUND_TRIP, STREAM
+
+__all__ = ["FIGURES", "Record", "Series", "round_figures", "subjects_result"]
+
+FIGURES = {
+    ROUND_TRIP: ("p50", "p99", "p999", "max", "mean", "cpu_seconds_per_million_messages"),
+    STREAM: ("messages_per_second", "megabytes_per_second", "cpu_seconds_per_million_messages"),
+}
+"""What is measured in each workload, for the medians and the ratios."""
+
+
+@dataclass(slots=True)
+class Series:
+    """What one subject measured with one set of messages.
+
+    Attributes:
+        rounds: of each measured round, workload by workload, the figures of `round_figures`.
+        messages: how many messages it was given to carry, warm-up included.
+        verified: how many of them arrived as they were sent.
+    """
+
+    rounds: list[dict[str, dict[str, Any]]] = field(default_factory=list)
+    messages: int = 0
+    verified: int = 0
+
+    def values(self, workload: str, figure: str) -> list[float]:
+        """Return one figure of every round."""
+        return [measured[workload][figure] for measured in self.rounds]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one subject so far.
+
+    Attributes:
+        variant_of: the name of the subject that it is with other settings, or None.
+        changes: those settings.
+        settings: what its process said of all of them.
+        series: what it measured, by the size of the messages; None stands for messages of the user's or the corpus.
+        error: why it was given up, or None.
+    """
+
+    name: str
+    role: str
+    floor: str | None
+    variant_of: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    series: dict[int | None, Series] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def messages(self) -> int:
+        """How many messages it was given to carry, of all sizes."""
+        return sum(one.messages for one in self.series.values())
+
+    @property
+    def verified(self) -> int:
+        """How many of them arrived as they were sent."""
+        return sum(one.verified for one in self.series.values())
+
+
+def round_figures(workload: str, count: int, size: int, sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the figures of one workload in one round.
+
+    Args:
+        workload: its name.
+        count: how many messages were carried.
+        size: how many bytes they have together.
+        sides: what "client" and "server" measured.
+    """
+    client, server = sides["client"], sides["server"]
+    figures: dict[str, Any] = {"messages": count, "bytes": size}
+    if workload == STREAM:
+        figures["seconds"] = client["seconds"]
+        figures["messages_per_second"] = count / client["seconds"]
+        figures["megabytes_per_second"] = size / client["seconds"] / 1e6
+    else:
+        figures.update((name, client[name]) for name in ("p50", "p99", "p999", "max", "mean"))
+    figures["client_cpu_seconds"] = client["cpu_seconds"]
+    figures["server_cpu_seconds"] = server["cpu_seconds"]
+    figures["cpu_seconds_per_million_messages"] = (client["cpu_seconds"] + server["cpu_seconds"]) / count * 1e6
+    return figures
+
+
+def subjects_result(records: Sequence[Record]) -> dict[str, Any]:
+    """Return the part `subjects` of the result."""
+    by_name = {record.name: record for record in records}
+    return {record.name: _subject(record, by_name) for record in records}
+
+
+def _subject(record: Record, by_name: Mapping[str, Record]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "role": record.role,
+        "floor": record.floor,
+        "messages": record.messages,
+        "verified": record.verified,
+        "failures": record.messages - record.verified,
+        "error": record.error,
+    }
+    if record.variant_of is not None:
+        result.update(variant_of=record.variant_of, changes=record.changes)
+    by_size = [
+        {"size": size, "messages": one.messages, "verified": one.verified, **_figures(record, size, by_name)}
+        for size, one in record.series.items()
+        if size is not None
+    ]
+    return {**result, "by_size": by_size} if by_size else {**result, **_figures(record, None, by_name)}
+
+
+def _figures(record: Record, size: int | None, by_name: Mapping[str, Record]) -> dict[str, Any]:
+    series = record.series.get(size, Series())
+    result: dict[str, Any] = {"rounds": series.rounds}
+    if not series.rounds:
+        return result
+    for workload, names in FIGURES.items():
+        result[workload] = {name: median(series.values(workload, name)) for name in names}
+    # Beside the workloads, where a reader looks for it first.
+    result["cpu_seconds_per_million_messages"] = {
+        workload: result[workload]["cpu_seconds_per_million_messages"] for workload in FIGURES
+    }
+    others = {name: other.series[size] for name, other in by_name.items() if size in other.series and other.series[size].rounds}
+    for key, name in (("to_floor", record.floor), ("to_default", record.variant_of)):
+        if name in others:
+            result[key] = _ratios(series, others[name])
+    if record.role != "floor":
+        result["to"] = {name: _ratios(series, other) for name, other in others.items() if by_name[name].role == "floor"}
+    return result
+
+
+def _ratios(series: Series, other: Series) -> dict[str, Any]:
+    return {
+        workload: {name: median_ratio(series.values(workload, name), other.values(workload, name)) for name in names}
+        for workload, names in FIGURES.items()
+    }
