@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,18 @@ def test_several_sets_are_described_together() -> None:
     assert (told["sizes"]["p0"], told["sizes"]["p100"]) == (100, 65_536)
     one = made_of_size(100)
     assert describe_all([one]) == one.describe()
+
+
+def test_reading_saved_messages_takes_no_more_memory_than_they_have(tmp_path: Path) -> None:
+    messages = made_of_size(1 << 20)
+    messages.save(tmp_path / "saved")
+    tracemalloc.start()
+    try:
+        restored = MessageSet.restore(tmp_path / "saved")
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert restored == messages.messages
+    # A buffer of the file's may come on top, but no second copy of a message.
+    assert kept > messages.total_bytes
+    assert peak - kept < 300_000
