@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "this machine: the same messages for all, in turn, every message verified."
     )
     parser.epilog = (
-        "A round of one subject takes about half a second to start and end its two processes, and about as much again to "
-        "measure, half of that with --quick; so the default comparison of four subjects takes about a minute, --quick some ten "
-        "seconds, and both that many times as long as there are --sizes. "
+        "A round of one subject takes up to half a second to start its two processes, one or two seconds in all, and with "
+        "--quick less than one. So the default comparison, seven rounds of four subjects, takes about a minute, --quick some "
+        "ten seconds, and both that many times as long as there are --sizes. "
         "Exit code: 0, 1 if a message did not arrive as sent or a backend failed, 2 for wrong usage, 130 after Ctrl-C."
     )
     parser.add_argument(

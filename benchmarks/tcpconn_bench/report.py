@@ -67,9 +67,15 @@ def _tables(subjects: Mapping[str, Any], size: int | None, workload: str) -> Ite
     title = _TITLES[workload] if size is None else f"{label(size)}: {_TITLES[workload]}"
     yield _table(title, subjects, size, workload)
     for base in dict.fromkeys(one["variant_of"] for one in subjects.values() if "variant_of" in one):
-        yield _variants(f"{base} with other settings: {title}", subjects, base, size, workload)
+        yield _variants(f"{_kind(subjects, base)} of {base}, {title}", subjects, base, size, workload)
     if _further_floors(subjects):
         yield _floors(subjects, size, workload)
+
+
+def _kind(subjects: Mapping[str, Any], base: str) -> str:
+    """Return what it is called to measure the variants of a backend: an ablation if all that they do is turn things off."""
+    changes = [subject["changes"] for subject in subjects.values() if subject.get("variant_of") == base]
+    return "variants" if any(value for changed in changes for value in changed.values()) else "ablation"
 
 
 def _further_floors(subjects: Mapping[str, Any]) -> set[str]:

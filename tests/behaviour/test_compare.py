@@ -344,7 +344,7 @@ def test_a_variant_is_the_backend_with_other_settings_in_both_its_processes(
         assert one["to_default"]["round_trip"]["p50"] > 0
         assert {key: config[name][key] for key in one["changes"]} == one["changes"]
         assert {key for key in config[name] if config[name][key] != config["tcp"][key]} == one["changes"].keys()
-    assert "tcp with other settings: round trip" in done.stdout
+    assert "variants of tcp, round trip" in done.stdout
 
 
 def test_a_changed_echo_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:

@@ -79,7 +79,13 @@ def test_variants_have_a_table_of_their_own_with_ratios_to_the_default(records: 
         ["62,500", "0.25", "0.12", "16.00", "4.00"],
     ]
     assert rows(text, "default") == [["40.0", "2.00", "60.0"], ["250,000", "0.50", "4.00"]]
-    assert "tcp with other settings: round trip, lower is better" in text
+    assert "ablation of tcp, round trip, lower is better" in text
+
+
+def test_settings_that_are_not_turned_off_make_no_ablation(records: list[Record]) -> None:
+    records = with_variant_and_further_floor(records, None)
+    records[1].changes = {"credit": 65_536}
+    assert "variants of tcp, one-way stream" in shown(records)
 
 
 def test_several_floors_have_a_table_with_the_ratio_to_each(records: list[Record]) -> None:
