@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tcpconn_bench import environment
-from tcpconn_bench.reference import many, threads
+from tcpconn_bench.reference import bursts, cpu, large, layers, many, polling, threads
 from tcpconn_bench.reference.actors import ActorFailed
 from tcpconn_bench.reference.figures import Group, print_figures
 
@@ -24,6 +24,13 @@ GROUPS = (
     Group("second", "a second connection on the link", many.measure_second),
     Group("threads", "one-way streams of many threads over one link", threads.measure_streams),
     Group("asking-threads", "round trips of many threads over one link", threads.measure_round_trips),
+    Group("one-cpu", "polling where there is one CPU", polling.measure_one_cpu),
+    Group("crowded", "polling where others want the CPUs", polling.measure_crowded),
+    Group("idle", "an open connection on which nothing happens", polling.measure_idle),
+    Group("bursts", "what a send and a receive take their caller", bursts.measure),
+    Group("large", "streams of large messages without a copy", large.measure),
+    Group("layers", "what each layer adds to a message of 100 B", layers.measure),
+    Group("cpu", "processor time for a million messages, both processes, busy_poll=0", cpu.measure),
 )
 
 _WIDTH = 128

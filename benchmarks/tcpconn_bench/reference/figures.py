@@ -79,6 +79,12 @@ class Figure:
         return median_ratio(self.values, self.beside)
 
     @property
+    def difference(self) -> float | None:
+        """The median of the differences round by round."""
+        pairs = list(zip(self.values, self.beside, strict=False))
+        return median([value - other for value, other in pairs]) if pairs else None
+
+    @property
     def met(self) -> bool | None:
         """Whether the goal is met; None without one."""
         if self.goal is None:
@@ -94,6 +100,7 @@ class Figure:
             "figure": median(self.values),
             "peer": self.peer or None,
             "peer_figure": median(self.beside) if self.beside else None,
+            "difference": self.difference,
             "ratio": self.ratio,
             "goal": None if self.goal is None else str(self.goal),
             "met": self.met,
@@ -121,15 +128,16 @@ def print_figures(title: str, figures: Iterable[Figure], console: Console) -> No
     """Print rows as a table."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("what")
-    for heading in ("figure", "floor", "ratio", "goal"):
+    for heading in ("figure", "floor", "difference", "ratio", "goal"):
         table.add_column(heading, justify="right")
     table.add_column("met?")
     for figure in figures:
-        ratio, met = figure.ratio, figure.met
+        difference, ratio, met = figure.difference, figure.ratio, figure.met
         table.add_row(
             figure.what,
             f"{_number(median(figure.values))} {figure.unit}",
             f"{_number(median(figure.beside))} ({figure.peer})" if figure.beside else "",
+            "" if difference is None else f"{_number(difference)}",
             "" if ratio is None else f"{ratio:.2f}",
             "" if figure.goal is None else str(figure.goal),
             "" if met is None else "yes" if met else "NO",
