@@ -6,14 +6,17 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 pytest.importorskip("rich")
 
+from acting import Counting, Serving
 from tcpconn_bench.reference.__main__ import main
 from tcpconn_bench.reference.actors import Actor, ActorFailed
 from tcpconn_bench.reference.figures import Figure, at_least, at_most
+from tcpconn_bench.subjects import Subject, find
 
 
 def figure(**given: object) -> Figure:
@@ -25,6 +28,10 @@ def figure(**given: object) -> Figure:
 
 def test_the_ratio_is_the_median_of_the_ratios_within_each_round() -> None:
     assert figure().ratio == 3.0
+
+
+def test_the_difference_is_the_median_of_the_differences_within_each_round() -> None:
+    assert figure().difference == 6.0
 
 
 @pytest.mark.parametrize(
@@ -47,20 +54,6 @@ def test_a_ratio_that_could_not_be_measured_meets_no_goal() -> None:
     alone = Figure("a thing", "µs", at_most(3.0))
     alone.add(1.0)
     assert (alone.ratio, alone.met) == (None, False)
-
-
-class Counting:
-    def __init__(self, start: int) -> None:
-        self.count = start + int(os.environ.get("TCPCONN_BENCH_TEST_STEP", 0))
-
-    def more(self, by: int) -> int:
-        if by < 0:
-            raise ValueError("less is not more")
-        self.count += by
-        return self.count
-
-    def pid(self) -> int:
-        return os.getpid()
 
 
 def test_an_actor_keeps_its_object_in_another_process_and_has_settings_of_its_own() -> None:
@@ -87,6 +80,40 @@ def test_the_end_of_an_actors_process_is_noticed() -> None:
         os.kill(actor.call(Counting.pid), signal.SIGKILL)
         with pytest.raises(ActorFailed, match="ended"):
             actor.call(Counting.more, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("large:INTO", False),
+        ("large:SOCKET_INTO", False),
+        ("large:VIEWS", True),
+        ("large:NO_COPY", True),
+        ("layers:FRAMES", True),
+        ("layers:ENGINE", True),
+    ],
+)
+def test_a_subject_of_the_reference_figures_carries_what_it_is_given(name: str, exact: bool) -> None:
+    subject = cast("Subject", find(f"tcpconn_bench.reference.{name}"))
+    messages = [bytes([number]) * size for number, size in enumerate([100] * 100 + [1, 70_000, 5, 200_000, 100])]
+    with Actor(Serving, f"tcpconn_bench.reference.{name}") as server:
+        address = server.call(Serving.address)
+        server.begin(Serving.accept)
+        client = subject.connect(address)
+        server.result()
+        server.begin(Serving.receive_singly, len(messages))
+        client.send_many(messages)
+        for received, message in zip(server.result(), messages, strict=True):
+            # What receives into one large buffer leaves the rest of it as it was.
+            assert (received if exact else received[: len(message)]) == message
+        server.begin(Serving.count_batches, 3, 2)
+        for message in messages[:5]:
+            client.send(message)
+        assert server.result() == [3, 2]
+        server.begin(Serving.send, messages)
+        assert [client.receive() for _ in messages] == messages
+        server.result()
+        client.close()
 
 
 def test_the_command_prints_each_row_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

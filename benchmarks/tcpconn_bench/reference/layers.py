@@ -49,7 +49,7 @@ class FramesEnd(_OverSocket):
 
     def send(self, message: bytes) -> None:
         header = HEADER.pack(FrameType.DATA, _WHOLE, 0, _STREAM, len(message))
-        self._socket.send(header + message)
+        self._socket.sendall(header + message)
 
     def send_many(self, messages: Sequence[bytes]) -> None:
         count = BATCH_BYTES // (len(messages[0]) + HEADER_SIZE)
@@ -115,11 +115,12 @@ class EngineEnd(_OverSocket):
         index = 0
         while index < len(messages):
             accepted = outbox.send_run(stream, messages, index)
-            self._write()
             if accepted == index:
-                self._read()
+                # Too long for one frame, or without credit.
+                self.send(messages[index])
+                accepted += 1
             index = accepted
-        self._write()
+            self._write()
 
     def receive(self) -> Message:
         while (message := self._session.mux.take(self._stream)) is None:
