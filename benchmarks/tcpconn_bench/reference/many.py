@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from itertools import cycle, islice
 from time import perf_counter, process_time
@@ -15,6 +15,7 @@ import psutil
 import tcpconn
 from tcpconn_bench.reference.actors import Actor
 from tcpconn_bench.reference.figures import Figure, at_most
+from tcpconn_bench.stats import median
 
 __all__ = ["measure_memory", "measure_messages", "measure_opening", "measure_second"]
 
@@ -26,7 +27,8 @@ _PER_ROUND = 30_000
 _OPEN = 10_000
 _SOCKETS = 500
 _HELD = 100_000
-_ROUND_TRIPS = 4000
+_ROUND_TRIPS = 500
+_TURNS = 5
 _DONE = b"all received"
 
 
@@ -57,27 +59,27 @@ class Accepting:
         for one in accepted:
             one.close()
 
-    def drain(self, total: int) -> None:
-        """Receive one message from each connection in turn, and confirm the last."""
+    def drain(self, total: int) -> float:
+        """Receive one message from each connection in turn, and confirm the last; return the processor time."""
+        begun = process_time()
         for connection in islice(cycle(self.connections), total):
             connection.receive()
         self.connections[0].send(_DONE)
+        return process_time() - begun
 
-    def echo(self, total: int) -> None:
-        """Send back one message of each connection in turn."""
-        for connection in islice(cycle(self.connections), total):
-            connection.send(connection.receive())
-
-    def echo_first(self, total: int) -> None:
-        """Send back the messages of the first connection."""
-        connection = self.connections[0]
-        for _ in range(total):
+    def echo(self, total: int, used: int) -> None:
+        """Send back one message of each of the first `used` connections in turn."""
+        for connection in islice(cycle(self.connections[:used]), total):
             connection.send(connection.receive())
 
     def echo_by_threads(self) -> None:
         """Send back whatever comes on each connection, in a thread for each, as `serve` does."""
         for connection in self.connections:
             threading.Thread(target=_echo, args=(connection,), daemon=True).start()
+
+    def close_last(self) -> None:
+        """Close the connection that was opened last."""
+        self.connections.pop().close()
 
     def resident(self) -> int:
         return _resident()
@@ -112,21 +114,28 @@ class Opening:
             one.close()
         return seconds
 
-    def pour(self, total: int) -> float:
-        """Send one message over each connection in turn; return the seconds until the last is confirmed."""
-        begun = perf_counter()
+    def pour(self, total: int) -> tuple[float, float]:
+        """Send one message over each connection in turn until the last is confirmed; return seconds and processor time."""
+        cpu, begun = process_time(), perf_counter()
         for connection in islice(cycle(self.connections), total):
             connection.send(_MESSAGE)
         assert self.connections[0].receive() == _DONE
-        return perf_counter() - begun
+        return perf_counter() - begun, process_time() - cpu
 
     def ask(self, total: int, used: int) -> float:
-        """Send messages and wait for each to return, over the first `used` connections in turn; return the seconds."""
-        begun = perf_counter()
+        """Send messages over the first `used` connections in turn and wait for each to return; return the median seconds."""
+        times = []
+        clock = perf_counter
         for connection in islice(cycle(self.connections[:used]), total):
+            begun = clock()
             connection.send(_KIBIBYTE)
             connection.receive()
-        return perf_counter() - begun
+            times.append(clock() - begun)
+        return median(times)
+
+    def close_last(self) -> None:
+        """Close the connection that was opened last."""
+        self.connections.pop().close()
 
     def use_each(self) -> None:
         """Send a message there and back over each connection."""
@@ -174,13 +183,22 @@ class _Ends:
         seconds = self.client.call(Opening.open, count)
         return seconds, self.server.result()
 
+    def ask(self, used: int) -> float:
+        """Let messages return over the first `used` connections in turn; return the median seconds of one."""
+        self.server.begin(Accepting.echo, _ROUND_TRIPS, used)
+        seconds = self.client.call(Opening.ask, _ROUND_TRIPS, used)
+        self.server.result()
+        return seconds
+
 
 def measure_messages(rounds: int) -> Sequence[Figure]:
     """Measure what a message costs that is sent over each of N connections in turn."""
-    figures = [
-        Figure(f"a message of 100 B, {count:,} connections in turn", "µs", at_most(1.2), "one connection")
+    units = ("µs", "µs CPU")
+    figures = {
+        (count, unit): Figure(f"a message of 100 B, {count:,} connections in turn", unit, at_most(1.2), "one connection")
+        for unit in units
         for count in _COUNTS[1:]
-    ]
+    }
     with ExitStack() as stack:
         ends = {count: _Ends(stack, count) for count in _COUNTS}
         for number in range(rounds + 1):
@@ -189,12 +207,11 @@ def measure_messages(rounds: int) -> Sequence[Figure]:
                 count = _COUNTS[(number + index) % len(_COUNTS)]
                 server, client = ends[count].server, ends[count].client
                 server.begin(Accepting.drain, _PER_ROUND)
-                taken[count] = client.call(Opening.pour, _PER_ROUND) / _PER_ROUND * 1e6
-                server.result()
-            if number:
-                for count, figure in zip(_COUNTS[1:], figures, strict=True):
-                    figure.add(taken[count], taken[_COUNTS[0]])
-    return figures
+                seconds, cpu = client.call(Opening.pour, _PER_ROUND)
+                taken[count] = dict(zip(units, (seconds, cpu + server.result()), strict=True))
+            for (count, unit), figure in figures.items() if number else ():
+                figure.add(taken[count][unit] / _PER_ROUND * 1e6, taken[_COUNTS[0]][unit] / _PER_ROUND * 1e6)
+    return list(figures.values())
 
 
 def measure_opening(rounds: int) -> Sequence[Figure]:
@@ -225,7 +242,7 @@ def measure_memory(_rounds: int) -> Sequence[Figure]:
             before = client.call(look[0]), server.call(look[1])
             ends.open(_HELD - 1)
             opened = client.call(look[0]), server.call(look[1])
-            server.begin(Accepting.echo, _HELD)
+            server.begin(Accepting.echo, _HELD, _HELD)
             client.call(Opening.use_each)
             server.result()
             used = client.call(look[0]), server.call(look[1])
@@ -238,37 +255,27 @@ def measure_memory(_rounds: int) -> Sequence[Figure]:
 
 
 def measure_second(rounds: int) -> Sequence[Figure]:
-    """Measure what a second connection adds to a round trip through the pool."""
-    more = at_most(0.5, ratio=False)
+    """Measure what a second connection adds to a round trip through the pool, by the same two processes in short turns."""
     alone = Figure("round trip of 1 KiB, one connection", "µs")
-    added = {
-        "idle": Figure("a second one that is idle adds", "µs", more),
-        "one thread": Figure("two in turn, one thread at the listener's end, add", "µs", more),
-        "threads": Figure("two in turn, a thread for each, add", "µs", more),
-    }
+    added = [
+        Figure(f"a second one {how} adds", "µs", at_most(0.5, ratio=False))
+        for how in ("that is idle", "in turn with it, one thread answering both,", "in turn with it, a thread for each,")
+    ]
     with ExitStack() as stack:
-        one = _Ends(stack, 1)
-        two = _Ends(stack, 2)
-        threads = _Ends(stack, 2)
-        threads.server.call(Accepting.echo_by_threads)
-
-        def ask(ends: _Ends, echo: Callable[[Accepting, int], None] | None, used: int) -> float:
-            if echo is not None:
-                ends.server.begin(echo, _ROUND_TRIPS)
-            seconds = ends.client.call(Opening.ask, _ROUND_TRIPS, used)
-            if echo is not None:
-                ends.server.result()
-            return seconds / _ROUND_TRIPS * 1e6
-
+        ends, by_threads = _Ends(stack, 1), _Ends(stack, 2)
+        by_threads.server.call(Accepting.echo_by_threads)
         for number in range(rounds + 1):
-            base = ask(one, Accepting.echo, 1)
-            taken = {
-                "idle": ask(two, Accepting.echo_first, 1),
-                "one thread": ask(two, Accepting.echo, 2),
-                "threads": ask(threads, None, 2),
-            }
+            taken: list[list[float]] = [[], [], [], []]
+            for _ in range(_TURNS):
+                taken[0].append(ends.ask(1))
+                ends.open(1)
+                taken[1].append(ends.ask(1))
+                taken[2].append(ends.ask(2))
+                ends.client.call(Opening.close_last)
+                ends.server.call(Accepting.close_last)
+                taken[3].append(by_threads.client.call(Opening.ask, _ROUND_TRIPS, 2))
             if number:
-                alone.add(base)
-                for name, figure in added.items():
-                    figure.add(taken[name] - base)
-    return [alone, *added.values()]
+                alone.add(median(taken[0]) * 1e6)
+                for figure, times in zip(added, taken[1:], strict=True):
+                    figure.add(median([time - base for time, base in zip(times, taken[0], strict=True)]) * 1e6)
+    return [alone, *added]
