@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    result: dict[str, object] = {"environment": environment.describe(" ".join(words)), "rounds": options.rounds}
+    load = os.getloadavg()[0]
+    console.print(
+        f"{os.cpu_count()} CPUs, load {load:.1f} before; what else is running shows in the figures, less in the ratios"
+    )
+    result: dict[str, object] = {"environment": environment.describe(" ".join(words)), "load": load, "rounds": options.rounds}
     failed = False
     for group in GROUPS:
         if options.row and group.name not in options.row:
@@ -61,11 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{group.name}: {error}", file=sys.stderr)
             result[group.name] = {"error": str(error)}
             failed = True
-            continue
-        print_figures(group.title, figures, console)
-        result[group.name] = [figure.result() for figure in figures]
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
+        else:
+            print_figures(group.title, figures, console)
+            result[group.name] = [figure.result() for figure in figures]
+        if options.json is not None:
+            # Each time, for whoever stops it before the end.
+            options.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return int(failed)
 
 
