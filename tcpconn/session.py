@@ -12,15 +12,13 @@ from collections.abc import Callable
 
 from tcpconn import frames
 from tcpconn.errors import ConnectionClosed, ConnectionLost, ProtocolError, TcpconnError
-from tcpconn.frames import HEADER, LAST, Code, Frame, FrameType, Hello
+from tcpconn.frames import LAST, Code, Frame, FrameType, Hello
+from tcpconn.kept import Batch, Kept, count_messages
 from tcpconn.multiplexer import Multiplexer
 from tcpconn.receiver import LONE, Receiver
 from tcpconn.stream import Piece, Stream
 
 __all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
-
-_Batch = tuple[int, list[bytes | memoryview], int, int]
-"""The number of the first frame, the buffers (two for each frame), their bytes, and how many end a stream of the peer's."""
 
 ACK_FRAMES = 1024
 """Acknowledge at the latest after so many sequenced frames."""
@@ -53,8 +51,7 @@ class Session:
     Attributes:
         mux: the streams.
         linked: whether a link is there to write to.
-        acknowledged: sequenced frames that the peer has acknowledged.
-        kept_bytes: bytes of those that were written and not acknowledged. While they are more than the session's own
+        kept: the sequenced frames that were written and not acknowledged. While they are more bytes than the session's own
             credit (and 4 MiB) nothing more is written, so that no peer can make them grow for ever.
         farewell: (code, text) of the peer's GOAWAY, or None.
         ended: why the session is over, or None.
@@ -80,24 +77,27 @@ class Session:
         self.outbox = self.mux.outbox
         self.receiver = receiver(self.mux, self._on_control)
         self.linked = False
-        self.acknowledged = 0
-        self.kept_bytes = 0
+        self.kept = Kept()
         self.farewell: tuple[int, str] | None = None
         self.ended: str | None = None
         self.stirred = False
         self.lost: Counter[int] = Counter()
         self.taken = 0
         self._client = client
-        self._framed = 0
         self._keep_limit = max(ours.session_credit, _LEAST_KEPT)
-        self._kept_ends = 0
-        self._log: deque[_Batch] = deque()
-        self._replay: deque[_Batch] = deque()
+        self._replay: deque[Batch] = deque()
+        # The number of the first frame in the replay.
+        self._replay_first = 0
         # One of each type: a newer ACK or PONG says all that an older one said.
         self.control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
         self._acked_to_peer = 0
         self._pings = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """Sequenced frames that the peer has acknowledged."""
+        return self.kept.acknowledged
 
     # -- links
 
@@ -122,9 +122,9 @@ class Session:
         Raises:
             ProtocolError: it claims frames that were never sent, or has forgotten some that it acknowledged.
         """
-        if not self.acknowledged <= received <= self._framed:
+        if not self.acknowledged <= received <= self.kept.framed:
             raise ProtocolError(
-                f"{self.mux.peer} resumes after {received} frames; between {self.acknowledged} and {self._framed} can be"
+                f"{self.mux.peer} resumes after {received} frames; between {self.acknowledged} and {self.kept.framed} can be"
             )
 
     def link_up(self, received: int) -> None:
@@ -135,7 +135,8 @@ class Session:
         """
         self.check_resume(received)
         self._acknowledge(received)
-        self._replay = deque(self._log)
+        self._replay = deque(self.kept.unacknowledged())
+        self._replay_first = self.acknowledged
         self._acked_to_peer = self.receiver.count
         self.receiver.unacknowledged_bytes = 0
         self.linked = True
@@ -184,7 +185,7 @@ class Session:
         self._acknowledge_if_due()
 
     def _acknowledge_if_due(self) -> None:
-        if self._kept_ends + self.outbox.batch_ends > self.mux.ours.max_streams + _ENDS_KEPT:
+        if self.kept.ends + self.outbox.batch_ends > self.mux.ours.max_streams + _ENDS_KEPT:
             raise ProtocolError(f"{self.mux.peer} opens and closes connections without acknowledging the answers")
         receiver = self.receiver
         if receiver.unacknowledged_bytes >= ACK_BYTES or receiver.count - self._acked_to_peer >= ACK_FRAMES:
@@ -227,22 +228,18 @@ class Session:
                 raise ProtocolError(f"{self.mux.peer} sent a frame of the unknown type {kind}")
 
     def _peer_acknowledged(self, count: int) -> None:
-        if count > self._framed:
-            raise ProtocolError(f"{self.mux.peer} acknowledged {count} frames; {self._framed} were sent")
+        if count > self.kept.framed:
+            raise ProtocolError(f"{self.mux.peer} acknowledged {count} frames; {self.kept.framed} were sent")
         self._acknowledge(count)
 
     def _acknowledge(self, count: int) -> None:
         if count <= self.acknowledged:
             return
-        self.acknowledged = count
-        log = self._log
-        before = self.kept_bytes
-        while log and log[0][0] + len(log[0][1]) // 2 <= count:
-            _, _, size, ends = log.popleft()
-            self.kept_bytes -= size
-            self._kept_ends -= ends
+        kept = self.kept
+        before = kept.bytes
+        kept.acknowledge(count)
         self.stirred = True
-        if before >= self._keep_limit > self.kept_bytes and self.outbox.has_output:
+        if before >= self._keep_limit > kept.bytes and self.outbox.has_output:
             self.outbox.urgent = True
 
     # -- writing
@@ -265,11 +262,11 @@ class Session:
     @property
     def settled(self) -> bool:
         """Whether the peer has acknowledged everything that was accepted here."""
-        if self.acknowledged != self._framed or self.outbox.has_output:
+        if self.acknowledged != self.kept.framed or self.outbox.has_output:
             return False
         return not any(stream.sendq for stream in self.mux.streams.values())
 
-    def take(self) -> list[bytes | memoryview] | None:
+    def take(self) -> Batch | None:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
         outbox = self.outbox
         if not self.linked or not (outbox.batch or outbox.ring or self.control or self._replay):
@@ -278,21 +275,17 @@ class Session:
             self.acknowledge()
         batch = self._next_replay() if self._replay else None
         size = sum(map(len, batch)) if batch else 0
-        if not batch and self.kept_bytes < self._keep_limit:
+        kept = self.kept
+        if not batch and kept.bytes < self._keep_limit:
             if outbox.ring:
                 outbox.fill()
             batch = outbox.batch
             if batch:
                 size = outbox.batch_bytes
-                self._log.append((self._framed, batch, size, outbox.batch_ends))
-                self._framed += outbox.batch_frames
-                self.kept_bytes += size
+                kept.add(batch, frames=outbox.batch_frames, size=size, ends=outbox.batch_ends)
                 outbox.batch = []
-                outbox.batch_bytes = outbox.batch_frames = 0
+                outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
                 outbox.urgent = False
-                if outbox.batch_ends:
-                    self._kept_ends += outbox.batch_ends
-                    outbox.batch_ends = 0
         if self.control:
             # A PING goes behind the batch, for its answer acknowledges what came before it.
             size += sum(map(len, self.control.values()))
@@ -302,10 +295,11 @@ class Session:
         self.taken = size
         return batch or None
 
-    def _next_replay(self) -> list[bytes | memoryview] | None:
+    def _next_replay(self) -> Batch | None:
         while self._replay:
-            first, batch, _, _ = self._replay.popleft()
-            skip = self.acknowledged - first
+            batch = self._replay.popleft()
+            skip = self.acknowledged - self._replay_first
+            self._replay_first += len(batch) // 2
             if skip > 0:
                 batch = batch[2 * skip :]
             if batch:
@@ -329,16 +323,14 @@ class Session:
         """Return what `acknowledged` must reach for all that was sent on a stream to be there; None: not all is framed yet."""
         if stream.sendq or (stream.closing and not stream.sent_end):
             return None
-        return self._framed + self.outbox.batch_frames
+        return self.kept.framed + self.outbox.batch_frames
 
     # -- the end
 
     def undelivered(self) -> Counter[int]:
         """Count, for each stream, the messages that were accepted here and never acknowledged by the peer."""
         counts: Counter[int] = Counter()
-        for first, batch, _, _ in self._log:
-            _count_messages(counts, batch[2 * max(self.acknowledged - first, 0) :])
-        _count_messages(counts, self.outbox.batch)
+        count_messages(counts, (*self.kept.unacknowledged(), self.outbox.batch))
         for stream in self.mux.streams.values():
             for item in stream.sendq:
                 if type(item) is not Piece or item.flags & LAST:
@@ -371,20 +363,12 @@ class Session:
 
         self.mux.fail(failure)
         self.lost = counts
-        self._log.clear()
+        self.kept.clear()
         self._replay.clear()
         self.control.clear()
-        self.kept_bytes = 0
         self.stirred = True
 
     def __repr__(self) -> str:
         state = "ended" if self.ended is not None else "linked" if self.linked else "unlinked"
-        unacked = self._framed - self.acknowledged
+        unacked = self.kept.framed - self.acknowledged
         return f"<Session {self.id.hex()[:8]} {state} streams={len(self.mux.streams)} unacked={unacked}>"
-
-
-def _count_messages(counts: Counter[int], batch: list[bytes | memoryview]) -> None:
-    for header in batch[::2]:
-        kind, flags, _, number, _ = HEADER.unpack_from(header)
-        if kind == FrameType.DATA and flags & LAST:
-            counts[number] += 1

@@ -67,11 +67,11 @@ class ReplaysTooMuch(Session):
     """Sends again what the peer says it has."""
 
     def link_up(self, received: int) -> None:
-        log = list(self._log)
+        log = list(self.kept.unacknowledged())
         super().link_up(received)
         self._replay.clear()
-        self._replay += ((first, batch, size, ends) for first, batch, size, ends in log)
-        self.acknowledged = min(self.acknowledged, log[0][0]) if log else self.acknowledged
+        self._replay += log
+        self._replay_first = self.acknowledged
 
 
 class AcknowledgesTooMuch(Session):
@@ -96,7 +96,7 @@ class ForgetsItsLosses(Session):
     """Reports nothing lost."""
 
     def end(self, text: str, *, in_order: bool = False) -> None:
-        self._log.clear()
+        self.kept.clear()
         super().end(text, in_order=in_order)
 
 

@@ -99,8 +99,8 @@ class Checks:
         if session.outbox.credit < 0:
             self.fail(f"the {end.name} has overdrawn its credit: {session.outbox.credit}")
         # What is kept grows beyond the limit by one batch at most: by messages, whose bytes credit bounds, and small frames.
-        if session.kept_bytes > self.world.keep_limits[end.client] + session.mux.theirs.session_credit + SMALL_FRAMES:
-            self.fail(f"the {end.name} keeps {session.kept_bytes} bytes")
+        if session.kept.bytes > self.world.keep_limits[end.client] + session.mux.theirs.session_credit + SMALL_FRAMES:
+            self.fail(f"the {end.name} keeps {session.kept.bytes} bytes")
         for stream in session.mux.streams.values():
             if stream.send_credit < 0:
                 self.fail(f"{stream!r} at the {end.name} has overdrawn its credit")
@@ -153,7 +153,7 @@ class Checks:
         other = self.world.ends[not end.client]
         if end.session.mux.streams or end.session.mux.names or end.session.mux.peer_names:
             self.fail(f"the {end.name} has streams left: {end.session.mux.streams}")
-        if not end.session.settled or end.session.kept_bytes:
+        if not end.session.settled or end.session.kept.bytes:
             self.fail(f"the {end.name} is not settled: {end.session!r}")
         credit = end.session.outbox.credit + other.session.mux.inbox.unconsumed
         if credit != end.session.mux.theirs.session_credit:

@@ -52,7 +52,7 @@ def test_what_is_received_is_acknowledged_when_the_driver_says_so(joined: Joined
 
     assert (joined.server.owes_ack, joined.server.acknowledge()) == (False, False)
     assert joined.client.acknowledged == 3
-    assert joined.client.kept_bytes == 0
+    assert joined.client.kept.bytes == 0
     assert joined.client.settled
 
 
@@ -154,7 +154,7 @@ def test_a_peer_that_never_acknowledges_makes_this_end_stop_instead_of_keeping_m
         joined.write(client=True)
         joined.deliver(client=True)
         take_all(joined.server, theirs)
-        most = max(most, joined.client.kept_bytes)
+        most = max(most, joined.client.kept.bytes)
         grants = [frame for frame in frames_of(joined.server.take()) if frame.type == FrameType.CREDIT]
         receive(joined.client, b"".join(frame.encode() for frame in grants))
     assert limit <= most < limit + MIB
@@ -162,18 +162,18 @@ def test_a_peer_that_never_acknowledges_makes_this_end_stop_instead_of_keeping_m
     assert not joined.client.outbox.urgent
 
     receive(joined.client, frames.ack(joined.server.receiver.count).encode())
-    assert joined.client.kept_bytes == 0
+    assert joined.client.kept.bytes == 0
     assert joined.client.has_urgent_output
     assert joined.client.take()
 
 
 def joined_ack(joined: Joined) -> bytes:
-    return frames.ack(joined.server._framed).encode()
+    return frames.ack(joined.server.kept.framed).encode()
 
 
 def test_an_answer_to_a_ping_is_written_also_while_the_rest_has_to_stop(joined: Joined) -> None:
     joined.open()
-    joined.client.kept_bytes = 1 << 30
+    joined.client.kept.bytes = 1 << 30
     send(joined.client, 1, b"waits")
     receive(joined.client, frames.ping(1).encode())
 
@@ -624,7 +624,7 @@ def test_an_ended_session_has_nothing_to_write_and_ends_only_once(joined: Joined
     assert joined.client.stirred
     assert not joined.client.has_output
     assert joined.client.take() is None
-    assert joined.client.kept_bytes == 0
+    assert joined.client.kept.bytes == 0
     assert joined.client.lost_to(mine) == 2
     assert not joined.client.acknowledge()
 
