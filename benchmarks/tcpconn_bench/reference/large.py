@@ -65,7 +65,7 @@ class _ByTcp(Tcpconn):
     """The backend tcp, received from in one particular way."""
 
     def __init__(self, name: str, way: Callable[[tcpconn.Connection], _Take]) -> None:
-        super().__init__(name, "tcp", None)
+        super().__init__(name, "tcp", None, {})
         self._way = way
 
     def listen(self) -> _OurListener:  # type: ignore[override]
