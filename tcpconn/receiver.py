@@ -236,33 +236,42 @@ class Receiver:
         longest = self._longest
         is_view = type(data) is memoryview
         position = 0
-        while end - position >= HEADER_SIZE:
+        self._large = False
+        taken = 0
+        more = end - position >= HEADER_SIZE
+        if more:
             word, number, length = _unpack_words(data, position)
-            if word == _WHOLE_MESSAGE and (stream := streams.get(number)) is not None:
-                # A run of whole messages of one stream; whatever else comes ends it.
-                ready = stream.assembly is None and stream.incoming is None and not stream.discarding
-                bound = min(end, position + stream.window) if ready else 0
+        while more:
+            first = position
+            stream = streams.get(number) if word == _WHOLE_MESSAGE else None
+            if stream is not None and stream.assembly is None and stream.incoming is None and not stream.discarding:
+                # Whole messages of one stream, often but one; whatever else comes ends the run.
+                window = stream.window
+                bound = end if end - position <= window else position + window
                 append = stream.inbox.append
-                first = position
-                count = 0
-                while True:
-                    start = position + HEADER_SIZE
-                    stop = start + length
-                    if stop > bound or length > longest:
-                        break
-                    append(bytes(data[start:stop]) if is_view else data[start:stop])  # type: ignore[arg-type]
-                    count += 1
+                while (stop := position + HEADER_SIZE + length) <= bound and length <= longest:
+                    body = data[position + HEADER_SIZE : stop]
+                    append(bytes(body) if is_view else body)  # type: ignore[arg-type]
+                    taken += 1
                     position = stop
-                    if bound - position < HEADER_SIZE:
+                    more = end - position >= HEADER_SIZE
+                    if not more:
                         break
                     word, following, length = _unpack_words(data, position)
                     if following != number or word != _WHOLE_MESSAGE:
+                        number = following
                         break
-                if count:
+                if position > first:
+                    size = position - first
+                    stream.window = window - size
+                    mux.inbox.unconsumed += size
+                    self.unacknowledged_bytes += size
                     if stream.waiters:
                         mux.woken.append(stream)
-                    self._received(stream, count, position - first)
                     continue
+            # Before anything that tells how many have come, or raises.
+            self.count += taken
+            taken = 0
             step = self._decode_one(data, position, end)
             if step < 0:
                 break
@@ -272,6 +281,10 @@ class Receiver:
                 break
             if not is_view and end - position >= _WORTH_COMPARING:
                 position = self._equal(data, position, end)  # type: ignore[arg-type]
+            more = end - position >= HEADER_SIZE
+            if more:
+                word, number, length = _unpack_words(data, position)
+        self.count += taken
         if mux.inbox.unconsumed > mux.ours.session_credit:
             raise ProtocolError(
                 f"{mux.peer} sent more than the session credit allows: {mux.inbox.unconsumed} bytes are not consumed"
