@@ -165,8 +165,19 @@ class Receiver:
         Raises:
             ProtocolError: the peer broke the rules.
         """
+        given = data
         while len(data):
-            if self._landing is None and self._end == 0:
+            landing = self._landing
+            if landing is not None and landing.memory is not None:
+                count = min(landing.size - landing.got, len(data))
+                start = landing.start + landing.got
+                if count == len(given):
+                    landing.memory.keep(start, given)
+                else:
+                    landing.memory.write(start, data[:count])
+                data = data[count:]
+                self._landed(count)
+            elif landing is None and self._end == 0:
                 if len(data) >= _WORTH_COMPARING:
                     if type(data) is not bytes and _unpack(data, 0)[4] < _DIRECT:
                         data = bytes(data)
@@ -327,7 +338,7 @@ class Receiver:
     def _data(self, data: bytes | memoryview, start: int, end: int, header: tuple[int, int, int]) -> int:
         flags, number, length = header
         stream = self._landings.check(flags, number, length)
-        if start + length > end and (length < _DIRECT or end - start < _U64):
+        if start + length > end and (length < _DIRECT or (end - start < _U64 and flags & _WHOLE == FIRST)):
             # Small, or without its total: it waits in the buffer.
             return -1
         landing = self._landings.prepare(stream, flags, length, data[start : start + _U64])

@@ -73,13 +73,25 @@ class Assembly:
     into fresh memory and becomes a `bytes` for nothing: 79 µs for 1 MiB where `bytes(bytearray)` took 500 µs. Fresh zeros
     are address space only: what a peer announces and does not send takes no memory.
 
+    Of a link that receives into memory of its own, pieces are kept as they are and joined in the end, which clears no memory
+    first; a long message is not, as it would take its length twice.
+
     No view of the memory is kept: Python 3.12.1 crashes when its garbage collector meets one in a cycle, 3.13 complains.
 
     Raises:
         MemoryError: there is not even the address space.
     """
 
-    __slots__ = ("_memory", "filled", "total", "uncredited")
+    MOST_KEPT = 4 * 1024 * 1024
+    """A message of more bytes is not joined of pieces."""
+
+    LEAST_KEPT = 16 * 1024
+    """A piece of fewer bytes is copied: it may be a small part of what it is a view of."""
+
+    MOST_PIECES = 64
+    """More of them, small ones that is, take more memory than their message."""
+
+    __slots__ = ("_memory", "_pieces", "filled", "total", "uncredited")
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -87,20 +99,46 @@ class Assembly:
         self.uncredited = 0
         if total > _expected.size:
             _expected.expect(total)
-        self._memory = io.BytesIO(bytes(total))
+        self._memory: io.BytesIO | None = None
+        self._pieces: list[bytes | memoryview] = []
+        if total > self.MOST_KEPT:
+            self._reserved()
 
     def room(self, start: int, stop: int) -> memoryview:
         """Return a view of a part of the memory, to be filled and forgotten at once."""
-        return self._memory.getbuffer()[start:stop]
+        return (self._memory or self._reserved()).getbuffer()[start:stop]
 
     def write(self, start: int, data: bytes | memoryview) -> None:
         """Copy data to where they belong."""
-        with self._memory.getbuffer() as view:
+        if len(data) < self.LEAST_KEPT and self._continues(start):
+            self._pieces.append(bytes(data))
+            return
+        with (self._memory or self._reserved()).getbuffer() as view:
             view[start : start + len(data)] = data
+
+    def keep(self, start: int, data: bytes | memoryview) -> None:
+        """Take data that nobody changes any more and that are all of their memory, without a copy if possible."""
+        if len(data) >= self.LEAST_KEPT and self._continues(start):
+            self._pieces.append(data)
+        else:
+            self.write(start, data)
+
+    def _continues(self, start: int) -> bool:
+        """Whether what begins at `start` may be a piece: all before it are pieces, and they are few."""
+        pieces = self._pieces
+        return self._memory is None and len(pieces) < self.MOST_PIECES and start == sum(map(len, pieces))
+
+    def _reserved(self) -> io.BytesIO:
+        memory = self._memory = io.BytesIO(bytes(self.total))
+        memory.writelines(self._pieces)
+        self._pieces = []
+        return memory
 
     def finish(self) -> bytes:
         """Return the message; the assembly is used up."""
-        return self._memory.getvalue()
+        if self._memory is None and sum(map(len, self._pieces)) == self.total:
+            return b"".join(self._pieces)
+        return (self._memory or self._reserved()).getvalue()
 
 
 class Assembled:

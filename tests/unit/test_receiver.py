@@ -104,6 +104,28 @@ def test_a_large_body_is_received_straight_into_the_memory_of_its_message() -> N
     assert end.take() == [message]
 
 
+def test_a_large_body_in_memory_of_its_own_becomes_the_message_without_a_copy() -> None:
+    end = End()
+    body = bytes(100_000)
+    end.receiver.data_received(data(body)[:12])
+    end.receiver.data_received(body)
+
+    assert end.take()[0] is body
+
+
+def test_large_bodies_in_memory_of_their_own_make_one_message_of_several_chunks() -> None:
+    end = End()
+    chunks = [bytes([value]) * 70_000 for value in range(3)]
+    end.receiver.data_received(data(total(210_000) + chunks[0], FIRST)[:20])
+    end.receiver.data_received(memoryview(chunks[0]))
+    end.receiver.data_received(data(chunks[1], 0)[:12])
+    end.receiver.data_received(memoryview(chunks[1]))
+    end.receiver.data_received(data(chunks[2], LAST)[:12])
+    end.receiver.data_received(memoryview(chunks[2] + data(b"next")))
+
+    assert end.take() == [b"".join(chunks), b"next"]
+
+
 @pytest.mark.parametrize(
     "following",
     [data(bytes(4000)), frames.open_stream(3, "late", {"text": "x" * 60_000}).encode(), frames.ping(1).encode() + data(b"x")],

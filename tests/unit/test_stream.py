@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import tracemalloc
 
 import pytest
 
@@ -41,6 +42,71 @@ def test_the_memory_of_an_assembly_is_its_own_however_small_it_is(total: int) ->
 
     assert second.finish() == bytes(total)
     assert first.finish() == b"x" * total
+
+
+PIECE = Assembly.LEAST_KEPT
+
+
+def test_a_piece_that_is_the_whole_message_becomes_it_without_a_copy() -> None:
+    piece = bytes(PIECE)
+    assembly = Assembly(PIECE)
+    assembly.keep(0, piece)
+
+    assert assembly.finish() is piece
+
+
+def test_pieces_and_what_is_copied_between_them_make_one_message() -> None:
+    large, view = b"a" * PIECE, memoryview(b"c" * PIECE)
+    assembly = Assembly(2 * PIECE + 8)
+    assembly.keep(0, large)
+    assembly.write(PIECE, b"bbbb")
+    assembly.keep(PIECE + 4, view)
+    assembly.room(2 * PIECE + 4, 2 * PIECE + 8)[:] = b"dddd"
+
+    assert assembly.finish() == large + b"bbbb" + view + b"dddd"
+
+
+def test_a_piece_that_comes_again_over_a_new_link_takes_the_place_of_the_first() -> None:
+    assembly = Assembly(2 * PIECE)
+    assembly.keep(0, b"a" * PIECE)
+    assembly.keep(0, b"b" * PIECE)
+    assembly.keep(PIECE, b"c" * PIECE)
+
+    assert assembly.finish() == b"b" * PIECE + b"c" * PIECE
+
+
+def test_what_may_change_or_is_small_is_not_kept() -> None:
+    buffer = bytearray(b"x" * PIECE)
+    assembly = Assembly(PIECE + 10)
+    assembly.write(0, memoryview(buffer)[:5])
+    assembly.keep(5, memoryview(buffer)[:5])
+    assembly.write(10, memoryview(buffer))
+    buffer[:] = bytes(PIECE)
+
+    assert assembly.finish() == b"x" * (PIECE + 10)
+
+
+def test_a_long_message_is_not_kept_in_pieces_as_it_would_take_its_length_twice() -> None:
+    buffer = bytearray(b"x" * PIECE)
+    assembly = Assembly(Assembly.MOST_KEPT + 1)
+    assembly.keep(0, memoryview(buffer))
+    buffer[:] = bytes(PIECE)
+
+    assert assembly.finish() == b"x" * PIECE + bytes(Assembly.MOST_KEPT + 1 - PIECE)
+
+
+def test_a_message_of_many_small_pieces_is_put_together_as_they_come() -> None:
+    tracemalloc.start()
+    try:
+        assembly = Assembly(20_000)
+        for start in range(20_000):
+            assembly.keep(start, b"x")
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert held < 40_000
+    assert assembly.finish() == b"x" * 20_000
 
 
 def test_an_assembly_that_is_never_finished_goes_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
