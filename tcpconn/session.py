@@ -23,8 +23,8 @@ __all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
 ACK_FRAMES = 1024
 """Acknowledge at the latest after so many sequenced frames."""
 
-ACK_BYTES = 512 * 1024
-"""Acknowledge at the latest after so many bytes."""
+ACK_BYTES = 2 * 1024 * 1024
+"""Acknowledge at the latest after so many bytes, be there anything else to write or not; less than `_LEAST_KEPT`."""
 
 _ALONG_BYTES = 128 * 1024
 """After so many bytes an ACK goes along with whatever is written, credit for one: a write of its own costs some 10 µs."""
@@ -271,7 +271,7 @@ class Session:
         outbox = self.outbox
         if not self.linked or not (outbox.batch or outbox.ring or self.control or self._replay):
             return None
-        if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and outbox.batch:
+        if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and outbox.has_output:
             self.acknowledge()
         batch = self._next_replay() if self._replay else None
         size = sum(map(len, batch)) if batch else 0

@@ -65,13 +65,26 @@ def test_many_frames_are_acknowledged_without_being_asked(joined: Joined) -> Non
     assert joined.client.acknowledged == ACK_FRAMES
 
 
-def test_many_bytes_are_acknowledged_without_being_asked(joined: Joined) -> None:
+def test_many_bytes_are_acknowledged_without_being_asked() -> None:
+    joined = Joined(server=hello(credit=2 * ACK_BYTES))
     joined.open()
-    joined.client.mux.streams[1].send_credit = MIB
     send(joined.client, 1, bytes(ACK_BYTES))
     joined.settle()
 
-    assert joined.client.acknowledged == 2
+    assert joined.client.acknowledged > 1
+
+
+def test_bytes_are_acknowledged_along_with_an_answer_of_any_length() -> None:
+    joined = Joined(server=hello(credit=2 * ACK_BYTES))
+    joined.open()
+    send(joined.client, 1, bytes(ACK_BYTES // 2))
+    joined.settle()
+    assert joined.client.acknowledged == 0
+
+    send(joined.server, 1, bytes(ACK_BYTES // 4))
+    joined.settle()
+
+    assert joined.client.acknowledged == joined.server.receiver.count
 
 
 def test_nothing_is_acknowledged_without_a_link(joined: Joined) -> None:
