@@ -64,7 +64,6 @@ class DealerLink(OwnedSocket):
         self._closed = False
         self._ended = False  # link_lost is in the inbox or was delivered
         self._loss: OSError | None = None  # told by the monitor; data may still have to be received
-        self._large = False  # whether the last message was
         self._socket.setsockopt(zmq.PROBE_ROUTER, 1)
 
     @property
@@ -169,23 +168,22 @@ class DealerLink(OwnedSocket):
         size = 0
         try:
             for _ in range(BATCH_MESSAGES):
-                data: bytes | memoryview
-                if self._large:
-                    frame = receive(zmq.NOBLOCK, False)
-                    length = len(frame)
-                    data = frame.buffer if length >= LARGE_RECEIVED else frame.bytes
-                else:
-                    data = receive(zmq.NOBLOCK)
-                    length = len(data)
-                self._large = length >= LARGE_RECEIVED
+                frame = receive(zmq.NOBLOCK, False)
+                length = len(frame)
                 if length:
-                    inbox.append((self, data))
+                    inbox.append((self, frame.buffer if length >= LARGE_RECEIVED else frame.bytes))
                 elif not self._ended:
                     self._ended = True
                     inbox.append((self, Lost(None)))
+                while frame.more:  # ZeroMQ has all parts of a message or none
+                    frame = receive(zmq.NOBLOCK, False)
+                    part = len(frame)
+                    length += part
+                    if part:
+                        inbox.append((self, frame.buffer if part >= LARGE_RECEIVED else frame.bytes))
                 size += length
                 if size >= BATCH_BYTES:
-                    self._armed = False
+                    self._check()  # cheaper than the signal that makes the next read look in vain
                     return True
                 if length == size:  # the first one: often the only one, and asking is cheaper than failing
                     self._check()

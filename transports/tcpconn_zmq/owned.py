@@ -36,7 +36,7 @@ from zmq.backend import Socket as BackendSocket
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import is_v6
-from tcpconn_zmq.parts import LARGE, MAX_PART
+from tcpconn_zmq.parts import BY_REFERENCE, MAX_PART
 from tcpconn_zmq.waiting import Signal, Waiter
 
 __all__ = [
@@ -248,7 +248,7 @@ class OwnedSocket(ABC):
         last = len(message) - 1
         for index, part in enumerate(message):
             flags = MORE if index < last else zmq.NOBLOCK
-            copy = len(part) < LARGE
+            copy = len(part) < BY_REFERENCE
             try:
                 self._send(part, flags, copy)
             except RuntimeError:

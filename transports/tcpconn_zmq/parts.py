@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 from tcpconn.transport import Buffer
 
-__all__ = ["LARGE", "MAX_PART", "Message", "pack"]
+__all__ = ["BY_REFERENCE", "LARGE", "MAX_PART", "Message", "pack"]
 
 LARGE = 64 * 1024
+"""From this size on a buffer is a part of its own, so that it is received into memory of its own, too."""
+
+BY_REFERENCE = 256 * 1024
 """From this size on a part is sent by reference. pyzmq hands each such part back through a thread of its own, which
-costs more than copying a smaller one."""
+costs more than copying a smaller one: streaming 64 KiB by reference took 1.2 times as long."""
 
 MAX_PART = 1024 * 1024
 """No part is larger; a message is closed as soon as it has as many bytes, so none has twice as many."""
@@ -22,7 +25,7 @@ MAX_PART = 1024 * 1024
 _MAX_JOINED = 256 * 1024
 
 Message = list["bytes | memoryview"]
-"""Parts that nobody changes any more; those of `LARGE` or more bytes are to be sent by reference."""
+"""Parts that nobody changes any more; those of `BY_REFERENCE` or more bytes are to be sent so."""
 
 
 def pack(buffers: Sequence[Buffer]) -> tuple[int, list[Message]]:

@@ -168,7 +168,7 @@ class RouterChannel(OwnedSocket):
                     if self._armed:
                         break
             else:
-                self._armed = False
+                self._check()  # cheaper than the signal that makes the next read look in vain
         except zmq.Again:
             self._armed = True
         if self._dying:
