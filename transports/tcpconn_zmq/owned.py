@@ -3,9 +3,9 @@
 It knows pyzmq, threads and descriptors, and nothing of peers: `dealer` and `router` say what a message means.
 
     reader   holds the owner lock for the whole of a read, also while it sleeps; delivers to sinks without it
-    writer   appends to the queue, then tries the lock: has it, so sends at once; has it not, so the owner will send.
-             An owner that sleeps is woken; one that does not looks into the queue before it sleeps and after it
-             has released the lock. So nothing stays in the queue, and its order is that of the writes.
+    writer   tries the lock: has it, so sends at once, behind what is in the queue; has it not, so the owner will send what
+             the writer appends. An owner that sleeps is woken; one that does not looks into the queue before it sleeps
+             and after it has released the lock. So nothing stays in the queue, and its order is that of the writes.
              Only at the interpreter's exit it waits: the owner may be a thread that ends with it.
 
 ZeroMQ's descriptor tells of changes only, and any call may use them up, sends included. So whenever the lock is released
@@ -153,15 +153,18 @@ class OwnedSocket(ABC):
         if not self._inbox:
             with self._lock:
                 try:
-                    self._run_queue()
+                    if self._queue:
+                        self._run_queue()
                     quiet = self._armed and not self._monitor_ready
                     if quiet or self._finished or not self._pull():
                         deadline = _deadline(timeout)
                         while self._sleep(deadline) and not self._pull():
                             pass
                 finally:
-                    self._leave()
-            self._after_release()
+                    if not self._armed or self._monitor_ready:
+                        self._leave()
+            if self._queue:
+                self._after_release()
         return self._deliver()
 
     def wait_readable(self, timeout: float | None) -> bool:
@@ -182,18 +185,28 @@ class OwnedSocket(ABC):
 
     def post(self, command: object) -> None:
         """Have `command` executed by the owner, after all that were posted before; does not block before the exit."""
-        self._queue.append(command)
-        if self._context.exiting:
-            self.settle()
-        elif self._lock.acquire(blocking=False):
+        queue = self._queue
+        if not self._context.exiting and self._lock.acquire(blocking=False):
             try:
-                self._run_queue()
-                self._leave()
+                if queue:
+                    queue.append(command)
+                    self._run_queue()
+                else:
+                    self._execute(command)
+                    if not self._finished:
+                        self._check()
+                if not self._armed or self._monitor_ready:
+                    self._leave()
             finally:
                 self._lock.release()
+        else:
+            queue.append(command)
+            if self._context.exiting:
+                self.settle()
+            elif self._sleeping:
+                self._signal.set()
+        if queue:
             self._after_release()
-        elif self._sleeping:
-            self._signal.set()
 
     def settle(self) -> None:
         """Wait until all that was posted is done, by this thread or by the owner, for `_SETTLING` seconds at most."""
