@@ -14,22 +14,19 @@ __all__ = ["measure"]
 _SIZE = 1000
 _BURST = 500
 """Messages; few enough for the kernel to hold them all."""
-_BURSTS = 20
-_ALONE = 2000
+_TURNS = 20
+"""Bursts of each subject in a round, one of each in turn: the machine's moods last longer than a burst."""
+_ALONE = 100
 
 _SUBJECTS = ("tcp", "plain-socket", "plain-pyzmq")
 _QUICK = at_most(0.8, ratio=False)
 
 
-def _burst(measure: Callable[..., float], pair: Pair, *, singly: bool) -> float:
-    return median([measure(pair, _SIZE, _BURST, singly=singly) for _ in range(_BURSTS)])
-
-
 _ROWS: dict[str, tuple[Callable[[Pair], float], Goal | None]] = {
-    "send 1 KB, burst by send_many": (lambda pair: _burst(Pair.send_burst, pair, singly=False), _QUICK),
-    "send 1 KB, burst by send": (lambda pair: _burst(Pair.send_burst, pair, singly=True), _QUICK),
-    "receive 1 KB, burst by receive_many": (lambda pair: _burst(Pair.receive_burst, pair, singly=False), _QUICK),
-    "receive 1 KB, burst by receive": (lambda pair: _burst(Pair.receive_burst, pair, singly=True), _QUICK),
+    "send 1 KB, burst by send_many": (lambda pair: pair.send_burst(_SIZE, _BURST, singly=False), _QUICK),
+    "send 1 KB, burst by send": (lambda pair: pair.send_burst(_SIZE, _BURST, singly=True), _QUICK),
+    "receive 1 KB, burst by receive_many": (lambda pair: pair.receive_burst(_SIZE, _BURST, singly=False), _QUICK),
+    "receive 1 KB, burst by receive": (lambda pair: pair.receive_burst(_SIZE, _BURST, singly=True), _QUICK),
     "send 1 KB alone": (lambda pair: pair.send_alone(_SIZE, _ALONE), None),
 }
 
@@ -44,9 +41,12 @@ def measure(rounds: int) -> Sequence[Figure]:
             if goal is None:
                 rows["plain-socket"].goal = at_most(1.3)
             for number in range(rounds + 1):
-                turn = number % len(_SUBJECTS)
-                order = _SUBJECTS[turn:] + _SUBJECTS[:turn]
-                taken = {subject: take(pairs[subject]) * 1e6 for subject in order}
+                times: dict[str, list[float]] = {subject: [] for subject in _SUBJECTS}
+                for turn in range(_TURNS):
+                    first = turn % len(_SUBJECTS)
+                    for subject in _SUBJECTS[first:] + _SUBJECTS[:first]:
+                        times[subject].append(take(pairs[subject]))
+                taken = {subject: median(found) * 1e6 for subject, found in times.items()}
                 if number:
                     for peer, row in rows.items():
                         row.add(taken["tcp"], taken[peer])
