@@ -12,7 +12,7 @@ from tcpconn.leading import carry_out, wait
 from tcpconn.payloads import ReadableFile, chunks, to_bytes
 from tcpconn.stream import Stream
 from tcpconn.transport import Buffer
-from tcpconn.yielding import give_way
+from tcpconn.yielding import acquire
 
 __all__ = ["Connection"]
 
@@ -47,14 +47,17 @@ class Connection(LogicalConnection):
             TypeError: not a bytes-like object.
         """
         payload = message if type(message) is bytes else to_bytes(message)
+        stream = self._stream
         lock = self._lock
-        if lock.locked():
-            give_way(lock)
-        with lock:
-            if not self._outbox.send(self._stream, payload):
+        try:
+            if not lock.acquire(False):
+                acquire(lock)
+            if not self._outbox.send(stream, payload):
                 carry_out(self._sending(payload, timeout))
-            if self._carrier.write_or_defer():
+            if self._carrier.write_or_defer(stream):
                 carry_out(self._unblocking(timeout))
+        finally:
+            lock.release()
 
     def send_many(self, messages: Iterable[Buffer], timeout: float | None = None) -> int:
         """Send messages one after another and write them out; return how many.
@@ -123,15 +126,17 @@ class Connection(LogicalConnection):
             MessageTooLarge: the next message was a stream longer than `max_message`; it was skipped.
         """
         lock = self._lock
-        if lock.locked():
-            give_way(lock)
-        with lock:
+        try:
+            if not lock.acquire(False):
+                acquire(lock)
             message = self._mux.take(self._stream)
             if message is None:
                 return self._await(self._mux.take, timeout)
             if self._outbox.urgent:
                 self._carrier.pump()
             return message
+        finally:
+            lock.release()
 
     def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
         item = take(self._stream)
@@ -144,7 +149,7 @@ class Connection(LogicalConnection):
     def _await(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
         stream = self._stream
         carrier, deadline = self._carrier, None if timeout is None else after(timeout)
-        carrier.turned = True
+        stream.turned = True
         item = None
         while item is None:
             if not wait(carrier, stream.waiting_list(), stream.readable, deadline):

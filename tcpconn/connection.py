@@ -137,7 +137,7 @@ class LogicalConnection:
             if not (yield Wait(self._carrier, stream.waiting_list(), lambda: ready(stream, length), deadline)):
                 raise TimedOut(f"{self._label()}: the peer granted no credit within {timeout} s")
         # A message that has just begun does not wait for the link: whoever gives up here must know whether it has.
-        if self._carrier.write_or_defer() and begun:
+        if self._carrier.write_or_defer(stream) and begun:
             yield from self._unblocking(timeout)
 
     def _beginning_message(self, timeout: float | None) -> Steps[None]:

@@ -29,7 +29,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> Steps[boo
     """
     session = carrier.session
     assert session is not None
-    carrier.turned = True
+    stream.turned = True
 
     def framed() -> bool:
         return session.ended is not None or session.flush_target(stream) is not None

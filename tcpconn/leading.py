@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from tcpconn.steps import Steps, Wakeable
 from tcpconn.transport import BareLink, Link
 from tcpconn.waiting import Seat, current_waiter
-from tcpconn.yielding import give_way
+from tcpconn.yielding import acquire
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
@@ -94,9 +94,8 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
                     finally:
                         seat.stop_following(waiter)
             finally:
-                if carrier.lock.locked():
-                    give_way(carrier.lock)
-                carrier.lock.acquire()
+                if not carrier.lock.acquire(False):
+                    acquire(carrier.lock)
     finally:
         waiters.remove(waiter)
         if followed is not None:

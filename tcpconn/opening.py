@@ -46,7 +46,7 @@ def opening(
                     carrier.retire()
                 elif decided and session is not None and session.mux.going_away is None and session.ended is None:
                     stream = session.mux.open(name, metadata)
-                    carrier.write_or_defer()
+                    carrier.write_or_defer(stream)
                     return carrier, stream
                 error = _connect_error(carrier, where, settings)
             if not decided or not (stood or _may_yet_come(error.__cause__)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tcpconn import frames
 from tcpconn.errors import MessageTooLarge, ProtocolError
@@ -16,13 +17,17 @@ from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, Hello
 from tcpconn.runs import frame_run, select_run
 from tcpconn.stream import Outgoing, Piece, Stream
 
-__all__ = ["BATCH_BYTES", "LONE_BATCH_BYTES", "Outbox"]
+__all__ = ["BATCH_BYTES", "LONE_BATCH_BYTES", "TURN_BYTES", "Outbox"]
 
 BATCH_BYTES = 64 * 1024
 """How much is framed ahead of a write, in bytes; more would make a small message wait behind a large one."""
 
 LONE_BATCH_BYTES = 1 << 20
 """The same while one stream alone has something to send, and nobody to wait behind it."""
+
+TURN_BYTES = 16 * 1024
+"""How much a stream frames of small messages before it is another's turn, in bytes. One message of each in turn would be no
+fairer beside chunks of 64 KiB, and the peer takes messages apart faster that come in rows (0.1 µs in place of 0.6)."""
 
 GATHERED = 4096
 """From about this length on, in bytes, messages are not joined but gathered by the link, whose cost is by the call."""
@@ -258,9 +263,7 @@ class Outbox:
             return False
         item = sendq[0]
         if type(item) is bytes:
-            # Its credit was taken when it was accepted.
-            self._emit_data(stream, _FIRST_LAST, item)
-            sendq.popleft()
+            self._frame_run(stream, sendq)
         elif type(item) is Piece:
             self._emit_data(stream, item.flags, item.body)
             sendq.popleft()
@@ -280,6 +283,18 @@ class Outbox:
         if stream.closing and not stream.held:
             self.emit_close(stream)
         return False
+
+    def _frame_run(self, stream: Stream, sendq: deque[Any]) -> None:
+        run: list[bytes] = []
+        size = 0
+        # Their credit was taken when they were accepted.
+        while sendq and size < TURN_BYTES and type(item := sendq[0]) is bytes:
+            run.append(item)
+            size += len(item) + HEADER_SIZE
+            sendq.popleft()
+        self.batch += frame_run(stream.number, run)
+        self.batch_bytes += size
+        self.batch_frames += len(run)
 
     def _frame_chunk(self, stream: Stream, item: Outgoing) -> bool:
         rest = item.total - item.offset

@@ -8,7 +8,7 @@ from tcpconn.errors import ProtocolError
 from tcpconn.session import Session
 from tcpconn.tracing import frame_log
 from tcpconn.transport import BareLink
-from tcpconn.yielding import give_way
+from tcpconn.yielding import acquire
 
 if TYPE_CHECKING:
     from tcpconn.carrier import Carrier
@@ -35,9 +35,9 @@ class LinkSink:
         """Let the session decode what came, and wake whoever waits for it."""
         carrier = self._carrier
         lock = self._lock
-        if lock.locked():
-            give_way(lock)
-        with lock:
+        try:
+            if not lock.acquire(False):
+                acquire(lock)
             if carrier.sink is self:
                 if self._log is not None:
                     self._log.passed(self._session.receiver.filled(count), count)
@@ -47,14 +47,16 @@ class LinkSink:
                     carrier.violated(error)
                 else:
                     carrier.after_read()
+        finally:
+            lock.release()
 
     def data_received(self, data: bytes | memoryview) -> None:
         """The same, for links with memory of their own."""
         carrier = self._carrier
         lock = self._lock
-        if lock.locked():
-            give_way(lock)
-        with lock:
+        try:
+            if not lock.acquire(False):
+                acquire(lock)
             if carrier.sink is self:
                 if self._log is not None:
                     self._log.passed([data], len(data))
@@ -64,6 +66,8 @@ class LinkSink:
                     carrier.violated(error)
                 else:
                     carrier.after_read()
+        finally:
+            lock.release()
 
     def link_lost(self, reason: Exception | None) -> None:
         """Tell the carrier, unless it has another link already."""

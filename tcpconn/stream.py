@@ -186,6 +186,7 @@ class Stream:
         sent_end, got_end: whether the last frame of each direction has been framed or received.
         reset_sent: whether this end has told the peer that it takes nothing more.
         closing: CLOSE follows as soon as `sendq` is empty.
+        turned: whether its user has waited for an answer since it last sent something.
         abandoned: messages that were accepted here and will not be sent any more, since the stream was reset.
         discarding: the user closed the connection; what arrives is dropped and the peer is told.
         send_failure, receive_failure: makes the error that sending or receiving raises, once the direction has ended.
@@ -216,6 +217,7 @@ class Stream:
         "send_failure",
         "sendq",
         "sent_end",
+        "turned",
         "waiters",
         "window",
     )
@@ -242,6 +244,7 @@ class Stream:
         self.discarding = False
         self.send_failure: Callable[[], TcpconnError] | None = None
         self.receive_failure: Callable[[], TcpconnError] | None = None
+        self.turned = False
         self.messages_sent = 0
         self.bytes_sent = 0
         self.messages_received = 0

@@ -32,9 +32,11 @@ class Waiter:
         """Make the thread look again at what it waits for, also when it is reading a channel."""
         if self.ident == threading.get_ident():
             return
-        with suppress(RuntimeError):
-            # If it was woken already: by a wake-up from before it began to read, perhaps, so its channel is woken all the same.
-            self._lock.release()
+        # If it was woken already, it may have been before it began to read, so its channel is woken all the same.
+        if self._lock.locked():
+            # Another thread may be quicker.
+            with suppress(RuntimeError):
+                self._lock.release()
         channel = self.leads
         if channel is not None:
             channel.wake()

@@ -17,7 +17,7 @@ from tcpconn.stream import Stream
 from tcpconn.tracing import FrameLog
 from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat
-from tcpconn.yielding import give_way
+from tcpconn.yielding import acquire
 
 __all__ = ["LAST_WORDS", "LinkWriter"]
 
@@ -35,7 +35,6 @@ class LinkWriter(ABC):
         link, seat: the present link; None while there is none.
         waiters: those who wait for something of the session as a whole.
         leftover: what the link has refused to take for the moment, or None.
-        turned: somebody has waited for an answer since the last write, so the next send goes out at once.
         flush_interval: seconds that a burst is gathered for.
     """
 
@@ -43,9 +42,8 @@ class LinkWriter(ABC):
         self.address = address
         self.keeper = keeper
         self.flush_interval = flush_interval
-        self.turned = True
         self.last_write = 0.0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.session: Session | None = None
         self.link: BareLink | None = None
         self.seat: Seat | None = None
@@ -112,9 +110,8 @@ class LinkWriter(ABC):
             log.exception("the link to %s failed in a way that it should not", self.address)
             failed = OSError(f"the backend failed: {error!r}")
         finally:
-            if lock.locked():
-                give_way(lock)
-            lock.acquire()
+            if not lock.acquire(False):
+                acquire(lock)
         if link is not self.link:
             return
         if failed is not None:
@@ -154,13 +151,18 @@ class LinkWriter(ABC):
             self.pump()
             return self.blocked
 
-    def write_or_defer(self) -> bool:
-        """Write, or leave it to the end of the burst; return whether the link takes no more for now. The lock is held."""
+    def write_or_defer(self, stream: Stream) -> bool:
+        """Write, or leave it to the end of the burst; return whether the link takes no more for now. The lock is held.
+
+        Args:
+            stream: what something was sent on. Not in a burst is whoever has waited for an answer since the last time, which
+                others on the link may be nonetheless.
+        """
         session = self.session
         if session is not None and session.outbox.batch_bytes < BATCH_BYTES:
             now = time.monotonic()
-            if self.turned or now - self.last_write >= self.flush_interval:
-                self.turned = False
+            if stream.turned or now - self.last_write >= self.flush_interval:
+                stream.turned = False
                 self.last_write = now
             else:
                 if not self.flush_listed:
@@ -172,9 +174,14 @@ class LinkWriter(ABC):
 
     def flush(self) -> None:
         """Write what a burst has left in its batch. The keeper calls it, without the lock."""
-        with self.lock:
+        lock = self.lock
+        try:
+            if not lock.acquire(False):
+                acquire(lock)
             self.flush_listed = False
             self.pump()
+        finally:
+            lock.release()
 
     def acknowledge(self) -> None:
         """Acknowledge what was received meanwhile. The keeper calls it, without the lock."""

@@ -63,10 +63,11 @@ class AsyncConnection(LogicalConnection):
         """
         payload = message if type(message) is bytes else to_bytes(message)
         self._check_thread()
+        stream = self._stream
         with self._lock:
-            if not self._outbox.send(self._stream, payload):
+            if not self._outbox.send(stream, payload):
                 await carry_out(self._sending(payload, timeout))
-            if self._carrier.write_or_defer():
+            if self._carrier.write_or_defer(stream):
                 await carry_out(self._unblocking(timeout))
 
     async def send_many(self, messages: Iterable[Buffer] | AsyncIterable[Buffer], timeout: float | None = None) -> int:
@@ -168,7 +169,7 @@ class AsyncConnection(LogicalConnection):
         item = take(stream)
         if item is None:
             carrier, deadline = self._carrier, after(timeout)
-            carrier.turned = True
+            stream.turned = True
             while item is None:
                 if not await wait(carrier, stream.waiting_list(), stream.readable, deadline):
                     raise self._no_message(timeout)

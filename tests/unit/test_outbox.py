@@ -14,7 +14,7 @@ from engine import CHUNK, frames_of, hello
 from tcpconn import frames
 from tcpconn.errors import ConnectionClosed, MessageTooLarge, ProtocolError
 from tcpconn.frames import FIRST, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
-from tcpconn.outbox import BATCH_BYTES, GATHERED_BATCH_BYTES, LONE_BATCH_BYTES, Outbox
+from tcpconn.outbox import BATCH_BYTES, GATHERED_BATCH_BYTES, LONE_BATCH_BYTES, TURN_BYTES, Outbox
 from tcpconn.stream import Outgoing, Stream
 
 TOTAL_SIZE = 8
@@ -448,6 +448,25 @@ def test_streams_take_turns_by_one_frame_each() -> None:
 
     order = [frame.stream for frame in box.all_written()]
     assert order[:9] == [1, 3, 5] * 3
+
+
+def test_of_small_messages_a_stream_frames_so_many_bytes_in_its_turn() -> None:
+    box = Box(credit=1 << 30, session_credit=1 << 30)
+    streams = [box.stream(number) for number in (1, 3)]
+    box.outbox.send(streams[0], bytes(BATCH_BYTES))
+    bodies = [number.to_bytes(4, "big") * 250 for number in range(60)]
+    for body in bodies:
+        for stream in streams:
+            assert box.outbox.send(stream, body)
+    box.outbox.send(streams[1], bytes(2 * CHUNK))
+    box.written()
+
+    in_turn = -(-TURN_BYTES // (1000 + HEADER_SIZE))
+    framed = [frame for frame in box.all_written() if len(frame.body) == 1000]
+    assert [frame.stream for frame in framed[: 3 * in_turn]] == [1] * in_turn + [3] * in_turn + [1] * in_turn
+    for stream in streams:
+        assert [frame.body for frame in framed if frame.stream == stream.number] == bodies
+    assert all(frame.flags == WHOLE for frame in framed)
 
 
 def test_a_batch_is_not_filled_further_than_its_size_and_what_comes_then_waits_for_its_turn(box: Box) -> None:

@@ -14,7 +14,7 @@ from tcpconn_bench.reference.figures import Figure, at_least
 __all__ = ["measure_round_trips", "measure_streams"]
 
 _THREADS = 8
-_STREAMED = 40_000
+_STREAMED = 400_000
 _ROUND_TRIPS = 8000
 _SIZES = {"100 B": 100, "1 KiB": 1024}
 _DONE = b"all received"
