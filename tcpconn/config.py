@@ -105,7 +105,7 @@ class Config:
     reconnect_initial: float = _field(0.05, low=0.001, high=3600)
     reconnect_max: float = _field(2.0, low=0.001, high=3600)
     chunk_size: int = _field(64 * 1024, low=256, high=16 << 20)
-    credit: int = _field(2 << 20, low=4096, high=(1 << 31) - 1)
+    credit: int = _field((2 << 20) + (64 << 10), low=4096, high=(1 << 31) - 1)
     session_credit: int = _field(64 << 20, low=4096, high=(1 << 31) - 1)
     max_message: int = _field(1 << 30, low=1, high=(1 << 63) - 1)
     max_streams: int = _field(100_000, low=1, high=1 << 30)

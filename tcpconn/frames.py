@@ -330,7 +330,7 @@ class Hello:
     max_chunk: int = 1 << 20
     max_message: int = 1 << 30
     max_streams: int = 100_000
-    credit: int = 2 << 20
+    credit: int = (2 << 20) + (64 << 10)
     session_credit: int = 64 << 20
     capabilities: tuple[str, ...] = ()
     authentication: dict[str, bytes] = field(default_factory=dict, repr=False)

@@ -222,7 +222,7 @@ def test_an_unknown_keyword_that_is_like_no_setting_gets_no_guess() -> None:
         (
             {"session_credit": 4096},
             "session_credit=4096 (from keyword argument) is not allowed; allowed is at least credit, "
-            "which is 2097152 (from default)",
+            "which is 2162688 (from default)",
         ),
         (
             {"reconnect_initial": 2, "reconnect_max": 1},
@@ -255,7 +255,7 @@ LIMITS: dict[str, tuple[float, float, float]] = {
     "reconnect_max": (0.05, 3600, 1e-6),
     "chunk_size": (256, 16 << 20, 1),
     "credit": (4096, 64 << 20, 1),
-    "session_credit": (2 << 20, 2**31 - 1, 1),
+    "session_credit": ((2 << 20) + (64 << 10), 2**31 - 1, 1),
     "max_message": (1, 2**63 - 1, 1),
     "max_streams": (1, 1 << 30, 1),
     "max_links": (1, 1 << 20, 1),
@@ -290,7 +290,7 @@ def test_both_credits_may_be_as_small_as_a_page() -> None:
 def test_the_defaults_are_those_of_the_design() -> None:
     config = Config()
     assert (config.backend, config.coalesce) == ("tcp", True)
-    assert (config.chunk_size, config.credit, config.session_credit) == (64 << 10, 2 << 20, 64 << 20)
+    assert (config.chunk_size, config.credit, config.session_credit) == (64 << 10, (2 << 20) + (64 << 10), 64 << 20)
     assert (config.max_message, config.max_streams, config.max_links, config.backlog) == (1 << 30, 100_000, 10_000, 65_536)
     assert (config.busy_poll, config.flush_interval) == (50e-6, 0.5e-3)
     assert (config.reconnect_initial, config.reconnect_max) == (0.05, 2.0)
