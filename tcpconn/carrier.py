@@ -280,6 +280,7 @@ class Carrier(LinkWriter):
         if session.stirred:
             session.stirred = False
             self._wake(self.waiters)
+            self._wake(self.milestones.reached(session.acknowledged))
             if session.farewell is not None:
                 self._peer_is_going()
         # `has_urgent_output`, without a call on the way of every message.

@@ -44,7 +44,7 @@ def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> Steps[boo
         def acknowledged() -> bool:
             return session.acknowledged >= target or session.ended is not None
 
-        if not (yield Wait(carrier, carrier.waiters, acknowledged, deadline)):
+        if not (yield Wait(carrier, carrier.milestones.at(target), acknowledged, deadline)):
             return False
     lost = session.lost_to(stream)
     if lost:

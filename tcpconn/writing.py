@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
 from tcpconn.keeping import Keeper
+from tcpconn.milestones import Milestones
 from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import rest_of
 from tcpconn.session import Session
@@ -34,6 +35,7 @@ class LinkWriter(ABC):
         session: the protocol's state; None until the first handshake.
         link, seat: the present link; None while there is none.
         waiters: those who wait for something of the session as a whole.
+        milestones: those who wait for what was sent to be acknowledged.
         leftover: what the link has refused to take for the moment, or None.
         flush_interval: seconds that a burst is gathered for.
     """
@@ -48,6 +50,7 @@ class LinkWriter(ABC):
         self.link: BareLink | None = None
         self.seat: Seat | None = None
         self.waiters: list[Wakeable] = []
+        self.milestones = Milestones()
         self.ack_listed = False
         self.flush_listed = False
         self._writing = False
@@ -195,6 +198,7 @@ class LinkWriter(ABC):
     def wake_all(self) -> None:
         """Make every waiting thread look again. The lock is held."""
         self._wake(self.waiters)
+        self._wake(self.milestones)
         if self.session is not None:
             for stream in self.session.mux.streams.values():
                 self._wake(stream.waiters)

@@ -16,6 +16,7 @@ from eventually import eventually
 from flavours import Api
 from stranger import Stranger, hello
 from tcpconn.frames import Code, FrameType, decode_reason, ping
+from tcpconn_tcp import lingering, loop
 
 pytestmark = pytest.mark.flavours("blocking", "asyncio", "uvloop")
 
@@ -255,8 +256,10 @@ def test_who_writes_on_after_the_goodbye_still_hears_it(backend: str, listen: Li
 
 
 def test_a_peer_that_never_leaves_does_not_keep_the_link_of_a_closed_session(
-    backend: str, listen: Listen, descriptors: Callable[[], int]
+    backend: str, listen: Listen, descriptors: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (lingering, loop):
+        monkeypatch.setattr(module, "LIMIT", 0.3)
     listener = listen()
     with Stranger(backend, listener.address) as stranger:
         joined = descriptors()

@@ -9,7 +9,8 @@ import pytest
 
 import tcpconn
 from eventually import eventually
-from tcpconn.delivering import finish
+from tcpconn import frames
+from tcpconn.delivering import finish, flush
 from tcpconn.leading import carry_out
 from tcpconn.transport import Buffer
 
@@ -47,3 +48,46 @@ def test_the_goodbye_is_written_before_finish_returns_also_while_another_thread_
         carry_out(finish(carrier, DEADLINE, "the test is over"))
         assert session.ended == "the test is over"
         writing.join(DEADLINE)
+
+
+class Sleeper:
+    """Counts how often it is woken."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+def test_an_acknowledgement_wakes_those_alone_who_have_waited_for_it() -> None:
+    """Or thousands that are closed at once would all look again at each of thousands of acknowledgements."""
+    with tcpconn.Pool() as pool, tcpconn.listen("127.0.0.1:0", backend="memory") as listener:
+        connections = [tcpconn.connect(listener.address, backend="memory", pool=pool) for _ in range(5)]
+        for connection in connections:
+            connection.flush(DEADLINE)
+        carrier = connections[0]._carrier
+        session = carrier.session
+        assert session is not None
+        sleepers: list[Sleeper] = []
+        with carrier.lock:
+            written = session.kept.framed
+            flushes = []
+            for connection in connections:
+                session.mux.outbox.send(connection._stream, b"message")
+                flushes.append(flush(carrier, connection._stream, None))
+                sleepers.append(Sleeper())
+                next(flushes[-1]).waiters.append(sleepers[-1])
+            carrier.pump()
+
+            session.data_received(frames.ack(written + 2).encode())
+            carrier.after_read()
+            assert [sleeper.woken for sleeper in sleepers] == [1, 1, 0, 0, 0]
+            session.data_received(frames.ack(written + 3).encode())
+            carrier.after_read()
+            assert [sleeper.woken for sleeper in sleepers] == [1, 1, 1, 0, 0]
+            carrier.wake_all()
+            assert [sleeper.woken for sleeper in sleepers] == [1, 1, 1, 1, 1]
+            with pytest.raises(StopIteration) as done:
+                flushes[2].send(True)
+            assert done.value.value is True

@@ -14,6 +14,7 @@ import uvloop
 from tcpconn.address import Address
 from tcpconn.testing.contract import RecordingSink
 from tcpconn.transport import LinkOptions
+from tcpconn_tcp import loop
 from tcpconn_tcp.loop import LoopTcpLink, LoopTcpTransport
 
 DEADLINE = 20.0
@@ -112,7 +113,9 @@ def test_an_empty_buffer_behind_large_ones_keeps_nobody(run: Run, monkeypatch: p
     run(main)
 
 
-def test_a_peer_that_never_ends_is_left_after_a_while(run: Run) -> None:
+def test_a_peer_that_never_ends_is_left_after_a_while(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LIMIT", 0.3)
+
     async def main(link: LoopTcpLink, sink: RecordingSink, peer: socket.socket) -> None:
         link.close()
         await link.gone

@@ -12,6 +12,7 @@ from tcpconn.address import Address
 from tcpconn.testing import FaultyTransport
 from tcpconn.testing.contract import TransportContract
 from tcpconn.transport import Transport, load_transport
+from tcpconn_tcp import lingering
 
 
 def _has_ipv6() -> bool:
@@ -33,6 +34,13 @@ def folder() -> Iterator[str]:
     # Not tmp_path: the path of a Unix socket has room for about a hundred bytes.
     with tempfile.TemporaryDirectory() as path:
         yield path
+
+
+@pytest.fixture(autouse=True)
+def impatience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is waited for, a tcp link gives its peer less time to end, too."""
+    if request.function.__name__.endswith("after_a_while"):
+        monkeypatch.setattr(lingering, "LIMIT", 0.3)
 
 
 class _OnHosts(TransportContract):
