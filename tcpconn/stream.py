@@ -169,7 +169,33 @@ class Incoming:
 _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
 
-class Stream:
+class _Sending:
+    """What is touched for each message that is sent.
+
+    Slots lie in memory by the alphabet, a base class's before; with 10,000 streams each further cache line is a miss.
+    """
+
+    __slots__ = ("bytes_sent", "held", "messages_sent", "number", "send_credit", "send_failure", "turned")
+
+
+class _Receiving(_Sending):
+    """The same for each that is received."""
+
+    __slots__ = (
+        "assembly",
+        "bytes_received",
+        "consumed",
+        "discarding",
+        "inbox",
+        "incoming",
+        "messages_received",
+        "receive_failure",
+        "waiters",
+        "window",
+    )
+
+
+class Stream(_Receiving):
     """The engine's state of one logical connection; whoever owns the session guards it.
 
     Attributes:
@@ -195,31 +221,14 @@ class Stream:
 
     __slots__ = (
         "abandoned",
-        "assembly",
-        "bytes_received",
-        "bytes_sent",
         "closing",
-        "consumed",
-        "discarding",
         "got_end",
-        "held",
         "in_ring",
-        "inbox",
-        "incoming",
-        "messages_received",
-        "messages_sent",
         "metadata",
         "name",
-        "number",
-        "receive_failure",
         "reset_sent",
-        "send_credit",
-        "send_failure",
         "sendq",
         "sent_end",
-        "turned",
-        "waiters",
-        "window",
     )
 
     def __init__(self, number: int, name: str | bytes, metadata: Mapping[str, Any], *, send_credit: int, window: int) -> None:
