@@ -47,10 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A round of one subject takes up to half a second to start its two processes, one or two seconds in all, and with "
         "--quick less than one. So the default comparison, seven rounds of four subjects, takes about a minute, --quick some "
         "ten seconds, and both that many times as long as there are --sizes. "
-        "Exit code: 0, 1 if a message did not arrive as sent or a backend failed, 2 for wrong usage, 130 after Ctrl-C."
+        "Exit code: 0, 1 if a message did not arrive as sent, a backend failed, or --against shows a regression, 2 for wrong "
+        "usage, 130 after Ctrl-C, which keeps the rounds that were done."
     )
     parser.add_argument(
-        "--backends", default="tcp,zmq", metavar="NAME,...", help="the backends to compare (default: %(default)s)"
+        "--backends",
+        default="tcp,zmq",
+        metavar="NAME,...",
+        help="the backends to compare; unix is tcp over a Unix socket (default: %(default)s)",
     )
     parser.add_argument(
         "--api",
@@ -137,6 +141,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure this too: a tcpconn_bench.subjects.Subject that can be imported, also from the current directory, or "
         "any floor by its name; may be repeated",
     )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="OLD.json",
+        help="say what has become faster or slower since that result of the same messages, and exit 1 on a regression",
+    )
+    parser.add_argument(
+        "--fail-over",
+        type=_percent,
+        default=5.0,
+        metavar="PERCENT",
+        help="with --against: how much slower is a regression, if that is certain (default: %(default)g)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - is standard output")
 
 
@@ -145,9 +162,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         from rich.console import Console
 
+        from tcpconn_bench.against import AgainstError, changes, load
         from tcpconn_bench.entrants import UsageError
-        from tcpconn_bench.messages import MessagesError
-        from tcpconn_bench.report import print_tables
+        from tcpconn_bench.messages import MessagesError, describe_all
+        from tcpconn_bench.report import print_changes, print_tables
         from tcpconn_bench.runner import compare
     except ModuleNotFoundError as error:
         return _complain(f"{error}; install what the comparison needs with: pip install 'tcpconn[bench]'", USAGE)
@@ -161,7 +179,8 @@ def run(args: argparse.Namespace) -> int:
         return _complain("--sizes makes messages and --messages reads them: give one of the two", USAGE)
     try:
         sets = _message_sets(args)
-    except MessagesError as error:
+        old = None if args.against is None else load(args.against, describe_all(sets)["sha256"])
+    except (MessagesError, AgainstError) as error:
         return _complain(str(error), USAGE)
     if args.subject and os.getcwd() not in sys.path:
         # Behind everything installed; the processes of the subjects are given the same path.
@@ -172,7 +191,11 @@ def run(args: argparse.Namespace) -> int:
         return _complain(str(error), USAGE)
     except KeyboardInterrupt:
         return _complain("interrupted: all processes are ended, nothing was written", INTERRUPTED)
-    print_tables(result, Console(stderr=to_stdout))
+    console = Console(stderr=to_stdout)
+    print_tables(result, console)
+    changed = [] if old is None else changes(result, old)
+    if old is not None:
+        print_changes(changed, old, args.fail_over / 100, console)
     if args.json is not None:
         text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
         try:
@@ -184,7 +207,14 @@ def run(args: argparse.Namespace) -> int:
             return _complain(f"cannot write {args.json}: {error.strerror}", FAILED)
     if not result["subjects"]:
         return _complain("nothing could be measured", FAILED)
-    return FAILED if any(one["failures"] or one["error"] for one in result["subjects"].values()) else OK
+    if result["interrupted"]:
+        return _complain("interrupted: all processes are ended, the figures are of the rounds that were done", INTERRUPTED)
+    if any(one["failures"] or one["error"] for one in result["subjects"].values()):
+        return FAILED
+    regressed = sum(change.regressed(args.fail_over / 100) for change in changed)
+    if regressed:
+        return _complain(f"{regressed} figures are more than {args.fail_over:g} % worse than in {args.against}", FAILED)
+    return OK
 
 
 def _message_sets(args: argparse.Namespace) -> list[MessageSet]:
@@ -221,6 +251,13 @@ def _names(text: str) -> tuple[str, ...]:
 def _complain(text: str, code: int) -> int:
     print(f"tcpconn compare: {text}", file=sys.stderr)
     return code
+
+
+def _percent(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no percentage of 0 or more")
+    return number
 
 
 def _positive(text: str) -> int:

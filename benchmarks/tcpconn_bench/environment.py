@@ -27,6 +27,8 @@ def describe(command_line: str) -> dict[str, Any]:
             "cores": psutil.cpu_count(logical=False),
             "logical_cores": psutil.cpu_count(),
             "usable_cores": _usable_cores(),
+            "pinned_to": _pinned_to(),
+            "governor": _governor(),
         },
         "memory_bytes": psutil.virtual_memory().total,
         "platform": platform.platform(),
@@ -62,6 +64,22 @@ def _libzmq() -> str | None:
 def _usable_cores() -> int | None:
     """Return how many cores this process may run on; fewer than there are, in many a container."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _pinned_to() -> list[int] | None:
+    """Return the cores that this process is held to; None if it may run on all of them, or nobody knows."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return None if len(cores) == os.cpu_count() else cores
+
+
+def _governor(folder: Path = Path("/sys/devices/system/cpu/cpu0/cpufreq")) -> str | None:
+    """Return what decides how fast the first core runs; None where nothing can be chosen, as in most virtual machines."""
+    try:
+        return (folder / "scaling_governor").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def _cpu_model() -> str:

@@ -29,6 +29,11 @@ class SubjectFailed(Exception):
     """A subject's process reported an error, ended, or did not answer in time; the text is for the user."""
 
 
+def _temporary(messages: Path | None) -> dict[str, str]:
+    """Return the environment by which a process leaves what it may leave behind where the comparison removes it."""
+    return {} if messages is None else {"TMPDIR": str(messages.parent)}
+
+
 class WorkerProcess:
     """One child process, in a session of its own: Ctrl-C reaches the comparison alone, which then ends the process."""
 
@@ -43,7 +48,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **_temporary(messages)},
             start_new_session=True,
         )
         assert self._process.stdin is not None

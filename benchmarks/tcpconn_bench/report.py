@@ -1,24 +1,26 @@
 """The result of a comparison as tables on the terminal. Knows what `results` puts into it, and measures nothing.
 
-For each size of messages and each workload there is a table of the subjects, one of the variants if there are any, and one
-of the ratios to all floors if some backend has several.
+For each size of messages and each workload there is a table of the subjects, in words how sure their ratios are, a table of
+the variants if there are any, and one of the ratios to all floors if some backend has several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tcpconn_bench.against import Change
+from tcpconn_bench.results import COMPARED, CPU
 from tcpconn_bench.sizes import label
+from tcpconn_bench.stats import LEAST_ROUNDS
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 
-__all__ = ["print_tables"]
+__all__ = ["print_changes", "print_tables"]
 
-_CPU = "cpu_seconds_per_million_messages"
 _CPU_HEADING = "CPU s/M"
 
 _COLUMNS: dict[str, dict[str, tuple[str, float, str]]] = {
@@ -26,20 +28,19 @@ _COLUMNS: dict[str, dict[str, tuple[str, float, str]]] = {
         "p50 µs": ("p50", 1e6, ",.1f"),
         "p99 µs": ("p99", 1e6, ",.1f"),
         "p99.9 µs": ("p999", 1e6, ",.1f"),
-        _CPU_HEADING: (_CPU, 1, ",.1f"),
+        _CPU_HEADING: (CPU, 1, ",.1f"),
     },
     STREAM: {
         "msg/s": ("messages_per_second", 1, ",.0f"),
         "MB/s": ("megabytes_per_second", 1, ",.0f"),
-        _CPU_HEADING: (_CPU, 1, ",.2f"),
+        _CPU_HEADING: (CPU, 1, ",.2f"),
     },
 }
 """The columns of each workload's table: heading, figure, factor, format."""
 
-_COMPARED = {"p50", "messages_per_second", _CPU}
-"""The figures whose columns are followed by their ratio to the floor."""
-
 _TITLES = {ROUND_TRIP: "round trip, lower is better", STREAM: "one-way stream, more messages are better"}
+
+_SHORT = {ROUND_TRIP: "round trip", STREAM: "stream"}
 
 Figures = Mapping[str, Any]
 """Of one subject with messages of one size: see `results`."""
@@ -48,10 +49,13 @@ Figures = Mapping[str, Any]
 def print_tables(result: Mapping[str, Any], console: Console) -> None:
     """Show the tables, then what went wrong."""
     subjects = result["subjects"]
-    for size in [one["size"] for one in result["sizes"]] or [None]:
+    for size in _sizes(result):
         for workload in _COLUMNS:
             for table in _tables(subjects, size, workload):
                 console.print(table)
+            intervals = list(_intervals(subjects, size, workload))
+            if intervals:
+                console.print("\n".join(intervals) + "\n", style="dim", markup=False, highlight=False)
     console.print(_caption(result), style="dim", markup=False, highlight=False)
     for name, reason in result["skipped"].items():
         console.print(f"skipped {name}: {reason}", markup=False, highlight=False)
@@ -61,6 +65,42 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
         elif subject["failures"]:
             wrong = f"{subject['failures']:,} of {subject['messages']:,} messages did not arrive as they were sent"
             console.print(f"FAILED {name}: {wrong}", markup=False, highlight=False)
+
+
+def print_changes(changes: Sequence[Change], old: Mapping[str, Any], fail_over: float, console: Console) -> None:
+    """Show what has become faster or slower since an earlier result, and what of it is a regression."""
+    environment = old["environment"]
+    console.print(
+        f"Since {environment['time']}, {environment['cpu']['model']}, Python {environment['python']['version']} (ratios to the "
+        "floor, where it was measured both times):",
+        markup=False,
+        highlight=False,
+    )
+    for change in changes:
+        name = change.subject if change.size is None else f"{change.subject}, {label(change.size)}"
+        heading = next(heading for heading, (figure, _, _) in _COLUMNS[change.workload].items() if figure == change.figure)
+        what = f"{name}: {_SHORT[change.workload]}, {_name(heading)}"
+        regressed = change.regressed(fail_over)
+        line = f"{'REGRESSION ' if regressed else ''}{what}: {_changed(change)}"
+        console.print(line, style="bold red" if regressed else "", markup=False, highlight=False)
+    if not changes:
+        console.print("no subject is in both results", markup=False, highlight=False)
+
+
+def _changed(change: Change) -> str:
+    slowdown = change.slowdown
+    worse, better = ("more", "less") if change.figure == CPU else ("slower", "faster")
+    if slowdown.low is None or slowdown.high is None:
+        return f"{slowdown.ratio:.2f} times; fewer than {LEAST_ROUNDS} rounds show no difference"
+    if slowdown.low > 1:
+        return f"{worse}, {slowdown.low:.2f} to {slowdown.high:.2f} times"
+    if slowdown.high < 1:
+        return f"{better}, {1 / slowdown.high:.2f} to {1 / slowdown.low:.2f} times"
+    return f"no difference shown ({slowdown.low:.2f} to {slowdown.high:.2f})"
+
+
+def _sizes(result: Mapping[str, Any]) -> list[int | None]:
+    return [one["size"] for one in result["sizes"]] or [None]
 
 
 def _tables(subjects: Mapping[str, Any], size: int | None, workload: str) -> Iterator[Table]:
@@ -103,7 +143,7 @@ def _table(title: str, subjects: Mapping[str, Any], size: int | None, workload: 
     """Return the table of all subjects but variants, each followed by its floors."""
     headings: list[str] = []
     for heading, (figure, _, _) in _COLUMNS[workload].items():
-        headings += [heading, "to floor"] if figure in _COMPARED else [heading]
+        headings += [heading, "to floor"] if figure in COMPARED[workload] else [heading]
     table = _new_table(title, "", *headings)
     for name, subject in subjects.items():
         if subject["role"] == "variant":
@@ -112,7 +152,7 @@ def _table(title: str, subjects: Mapping[str, Any], size: int | None, workload: 
         cells: list[str] = []
         for heading, (figure, _, _) in _COLUMNS[workload].items():
             cells.append(_figure(figures, workload, heading))
-            if figure in _COMPARED:
+            if figure in COMPARED[workload]:
                 cells.append(_ratio(figures.get("to_floor"), workload, figure))
         table.add_row(f"  {name}" if subject["role"] == "floor" else name, *cells, style=_style(subject))
     return table
@@ -129,7 +169,7 @@ def _variants(title: str, subjects: Mapping[str, Any], base: str, size: int | No
         figures = _figures_of(subject, size)
         cells = [_figure(figures, workload, first)]
         cells += [_ratio(figures.get(to), workload, figure) for to in ("to_default", "to_floor")]
-        cells += [_figure(figures, workload, _CPU_HEADING), _ratio(figures.get("to_default"), workload, _CPU)]
+        cells += [_figure(figures, workload, _CPU_HEADING), _ratio(figures.get("to_default"), workload, CPU)]
         table.add_row("default" if name == base else name.removeprefix(base).strip(), *cells, style=_style(subject))
     return table
 
@@ -146,6 +186,30 @@ def _floors(subjects: Mapping[str, Any], size: int | None, workload: str) -> Tab
     return table
 
 
+def _intervals(subjects: Mapping[str, Any], size: int | None, workload: str) -> Iterator[str]:
+    """Yield how each subject stands to its floor, or a variant to its default, as an interval or in words."""
+    compared = {figure: heading for heading, (figure, _, _) in _COLUMNS[workload].items() if figure in COMPARED[workload]}
+    for name, subject in subjects.items():
+        to, other = ("to_default", subject.get("variant_of")) if "variant_of" in subject else ("to_floor", subject["floor"])
+        ratios = _figures_of(subject, size).get(to, {}).get(workload, {})
+        told = [
+            f"{_name(heading)} {_told(ratio['low'], ratio['high'])}"
+            for figure, heading in compared.items()
+            if (ratio := ratios.get(figure)) and ratio["low"] is not None
+        ]
+        if told:
+            yield f"{name} to {other}: {', '.join(told)}"
+
+
+def _name(heading: str) -> str:
+    return heading.removesuffix(" µs").removesuffix(" s/M")
+
+
+def _told(low: float, high: float) -> str:
+    interval = f"{low:.2f} to {high:.2f}"
+    return f"{interval} (no difference shown)" if low <= 1 <= high else interval
+
+
 def _figure(figures: Figures, workload: str, heading: str) -> str:
     name, factor, style = _COLUMNS[workload][heading]
     return format(figures[workload][name] * factor, style) if figures else "-"
@@ -153,7 +217,7 @@ def _figure(figures: Figures, workload: str, heading: str) -> str:
 
 def _ratio(ratios: Figures | None, workload: str, figure: str) -> str:
     ratio = None if ratios is None else ratios[workload][figure]
-    return "" if ratio is None else f"{ratio:.2f}"
+    return "" if ratio is None else f"{ratio['ratio']:.2f}"
 
 
 def _style(subject: Mapping[str, Any]) -> str:
@@ -162,15 +226,26 @@ def _style(subject: Mapping[str, Any]) -> str:
     return "dim" if subject["role"] == "floor" else ""
 
 
+def _of_planned(rounds: int, planned: int) -> str:
+    return "" if rounds == planned else f" (of {planned}, when it ended)"
+
+
+def _about_intervals(rounds: int) -> str:
+    if rounds < LEAST_ROUNDS:
+        return f"; {rounds} rounds are too few to tell how sure they are, {LEAST_ROUNDS} are enough"
+    return ", with 95 % intervals (bootstrap over the rounds)"
+
+
 def _caption(result: Mapping[str, Any]) -> str:
     messages, options = result["messages"], result["environment"]["options"]
     sizes, subjects = messages["sizes"], result["subjects"].values()
     lengths = f", {sizes['p0']:,} to {sizes['p100']:,} bytes, median {sizes['p50']:,}"
     verified, sent = (sum(one[key] for one in subjects) for key in ("verified", "messages"))
+    rounds = max((len(_figures_of(one, size).get("rounds", ())) for one in subjects for size in _sizes(result)), default=0)
     return (
         f"{messages['count']:,} messages of {messages['source']}{'' if result['sizes'] else lengths}. Medians of "
-        f"{options['rounds']} rounds, the subjects in turn, each round in new processes that have warmed up; ratios are "
-        "medians of the ratios round by round. Every echo is compared byte for byte outside the measured time, every "
-        f"streamed message by its receiver within it: {verified:,} of {sent:,} arrived as sent. CPU is that of both "
-        "processes, in seconds per million messages."
+        f"{rounds} rounds{_of_planned(rounds, options['rounds'])}, the subjects in turn, each round in new processes that "
+        f"have warmed up; ratios are medians of the ratios round by round{_about_intervals(rounds)}. Every echo is compared "
+        f"byte for byte outside the measured time, every streamed message by its receiver within it: {verified:,} of {sent:,} "
+        "arrived as sent. CPU is that of both processes, in seconds per million messages."
     )

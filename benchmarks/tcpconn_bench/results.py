@@ -7,6 +7,7 @@ The result is a dictionary that JSON can hold; times are in seconds, a megabyte 
 - `messages`: their source, count, size distribution and hash; with `--sizes` those of all sizes together;
 - `sizes`: with `--sizes` the same of each size, with `size` in bytes; otherwise empty;
 - `skipped`: the subjects that could not be measured here, with the reason;
+- `interrupted`: whether the user stopped it; then some subjects may have a round more than others;
 - `subjects`: for each its role, its floor, the messages exchanged (warm-up included), how many of them were found right
   (`verified`) and how many not (`failures`), why it was given up (`error`, or null); for a variant which subject it is one
   of (`variant_of`) and the settings that it changes (`changes`); and its figures.
@@ -14,28 +15,36 @@ The result is a dictionary that JSON can hold; times are in seconds, a megabyte 
 The figures of a subject, or with `--sizes` each item of its list `by_size`, which has `size`, `messages` and `verified`
 besides, so that a curve against size is drawn by going through the list:
 
-- `rounds`: of each round, workload by workload, what was measured;
+- `rounds`: of each round, workload by workload, what was measured; `histogram` is an encoded HdrHistogram of nanoseconds;
 - `round_trip`, `stream`: the medians over the rounds; `cpu_seconds_per_million_messages` repeats them for the CPU;
-- `to_floor`, and for a variant `to_default`, `to` by name for all floors that were measured: ratios to that subject, each the
-  median of the ratios round by round. What was not measured is not there.
+  of all rounds' times together are `p9999` and `curve`, pairs of a time and the share of round trips that took no longer;
+  `peak_memory` is what both processes together have taken at most until then, in bytes, interpreter and messages included;
+- `to_floor`, and for a variant `to_default`, `to` by name for all floors that were measured: for each figure how it stands to
+  that subject's: `ratio`, the median of the ratios round by round, and `low` and `high`, its 95 % interval (null with too few
+  rounds; if 1 lies within, no difference is shown). What was not measured is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tcpconn_bench.stats import median, median_ratio
+from tcpconn_bench.stats import Distribution, median, ratio_of
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 
-__all__ = ["FIGURES", "Record", "Series", "round_figures", "subjects_result"]
+__all__ = ["COMPARED", "CPU", "FIGURES", "Record", "Series", "round_figures", "subjects_result"]
+
+CPU = "cpu_seconds_per_million_messages"
 
 FIGURES = {
-    ROUND_TRIP: ("p50", "p99", "p999", "max", "mean", "cpu_seconds_per_million_messages"),
-    STREAM: ("messages_per_second", "megabytes_per_second", "cpu_seconds_per_million_messages"),
+    ROUND_TRIP: ("p50", "p99", "p999", "max", "mean", CPU, "peak_memory"),
+    STREAM: ("messages_per_second", "megabytes_per_second", CPU, "peak_memory"),
 }
 """What is measured in each workload, for the medians and the ratios."""
+
+COMPARED = {ROUND_TRIP: ("p50", CPU), STREAM: ("messages_per_second", CPU)}
+"""The figures of each workload by which subjects are compared."""
 
 
 @dataclass(slots=True)
@@ -105,10 +114,12 @@ def round_figures(workload: str, count: int, size: int, sides: Mapping[str, Mapp
         figures["messages_per_second"] = count / client["seconds"]
         figures["megabytes_per_second"] = size / client["seconds"] / 1e6
     else:
-        figures.update((name, client[name]) for name in ("p50", "p99", "p999", "max", "mean"))
+        figures.update((name, client[name]) for name in ("p50", "p99", "p999", "max", "mean", "histogram"))
     figures["client_cpu_seconds"] = client["cpu_seconds"]
     figures["server_cpu_seconds"] = server["cpu_seconds"]
-    figures["cpu_seconds_per_million_messages"] = (client["cpu_seconds"] + server["cpu_seconds"]) / count * 1e6
+    figures["client_peak_memory"], figures["server_peak_memory"] = client["peak_memory"], server["peak_memory"]
+    figures["peak_memory"] = client["peak_memory"] + server["peak_memory"]
+    figures[CPU] = (client["cpu_seconds"] + server["cpu_seconds"]) / count * 1e6
     return figures
 
 
@@ -144,10 +155,10 @@ def _figures(record: Record, size: int | None, by_name: Mapping[str, Record]) ->
         return result
     for workload, names in FIGURES.items():
         result[workload] = {name: median(series.values(workload, name)) for name in names}
+    pooled = Distribution.pooled(measured[ROUND_TRIP]["histogram"] for measured in series.rounds)
+    result[ROUND_TRIP].update(p9999=pooled.percentile(99.99), curve=pooled.curve())
     # Beside the workloads, where a reader looks for it first.
-    result["cpu_seconds_per_million_messages"] = {
-        workload: result[workload]["cpu_seconds_per_million_messages"] for workload in FIGURES
-    }
+    result[CPU] = {workload: result[workload][CPU] for workload in FIGURES}
     others = {name: other.series[size] for name, other in by_name.items() if size in other.series and other.series[size].rounds}
     for key, name in (("to_floor", record.floor), ("to_default", record.variant_of)):
         if name in others:
@@ -158,7 +169,8 @@ def _figures(record: Record, size: int | None, by_name: Mapping[str, Record]) ->
 
 
 def _ratios(series: Series, other: Series) -> dict[str, Any]:
-    return {
-        workload: {name: median_ratio(series.values(workload, name), other.values(workload, name)) for name in names}
-        for workload, names in FIGURES.items()
-    }
+    found: dict[str, Any] = {}
+    for workload, names in FIGURES.items():
+        ratios = {name: ratio_of(series.values(workload, name), other.values(workload, name)) for name in names}
+        found[workload] = {name: None if ratio is None else asdict(ratio) for name, ratio in ratios.items()}
+    return found

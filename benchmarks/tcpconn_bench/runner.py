@@ -58,13 +58,15 @@ class Options(Names):
 def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
     """Run the comparison and return its result; `results` says what is in it. All processes are ended on return.
 
+    A comparison that the user stops returns the rounds that were done.
+
     Args:
         sets: the messages; several sets if they are made to have sizes, one for each.
         options: what to measure with them.
 
     Raises:
         UsageError: a backend or subject that was asked for does not exist, or a setting is wrong.
-        KeyboardInterrupt: the user stopped it.
+        KeyboardInterrupt: the user stopped it before any round was done.
     """
     entrants, skipped = choose(options)
     progress = Progress(
@@ -80,15 +82,21 @@ def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
         for messages, path in zip(sets, paths, strict=True):
             messages.save(path)
         task = progress.add_task("measuring", total=options.rounds * len(sets) * len(entrants) * len(_wanted(options)))
-        for number in range(options.rounds):
-            for messages, path in zip(sets, paths, strict=True):
-                for entrant in _in_turn(entrants, number):
-                    size = "" if messages.size is None else f", {label(messages.size)}"
-                    progress.update(task, description=f"measuring {entrant.record.name}{size}")
-                    if entrant.record.error is None:
-                        _round(entrant, messages, path, number, options)
-                    progress.advance(task, len(_wanted(options)))
-    return _result(sets, options, [entrant.record for entrant in entrants], skipped)
+        interrupted = False
+        try:
+            for number in range(options.rounds):
+                for messages, path in zip(sets, paths, strict=True):
+                    for entrant in _in_turn(entrants, number):
+                        size = "" if messages.size is None else f", {label(messages.size)}"
+                        progress.update(task, description=f"measuring {entrant.record.name}{size}")
+                        if entrant.record.error is None:
+                            _round(entrant, messages, path, number, options)
+                        progress.advance(task, len(_wanted(options)))
+        except KeyboardInterrupt:
+            if not any(series.rounds for entrant in entrants for series in entrant.record.series.values()):
+                raise
+            interrupted = True
+    return _result(sets, options, [entrant.record for entrant in entrants], skipped, interrupted)
 
 
 def _in_turn(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
@@ -129,14 +137,21 @@ def _measure(pair: Pair, series: Series, messages: Sequence[bytes], number: int,
         start = number * wanted % len(messages)
         count = fit(messages, start, wanted, options.round_bytes)
         for part in (*[max(1, count // _WARMUP_SHARE)] * options.warmup, count):
-            series.messages += part
-            sides = pair.measure(workload, start, part)
+            try:
+                series.messages += part
+                sides = pair.measure(workload, start, part)
+            except KeyboardInterrupt:
+                # What is under way when the user stops it is no failure.
+                series.messages -= part
+                raise
             series.verified += sides["client"].get("verified", 0) + sides["server"].get("verified", 0)
         measured[workload] = round_figures(workload, count, sum(map(len, take(messages, start, count))), sides)
     return measured
 
 
-def _result(sets: Sequence[MessageSet], options: Options, records: list[Record], skipped: dict[str, str]) -> dict[str, Any]:
+def _result(
+    sets: Sequence[MessageSet], options: Options, records: list[Record], skipped: dict[str, str], interrupted: bool
+) -> dict[str, Any]:
     chosen = asdict(options)
     return {
         "tcpconn": environment.version("tcpconn"),
@@ -148,5 +163,6 @@ def _result(sets: Sequence[MessageSet], options: Options, records: list[Record],
         "messages": describe_all(sets),
         "sizes": [{"size": one.size, **one.describe()} for one in sets if one.size is not None],
         "skipped": skipped,
+        "interrupted": interrupted,
         "subjects": subjects_result(records),
     }

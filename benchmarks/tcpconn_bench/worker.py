@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import sys
 import threading
 import traceback
@@ -137,6 +138,7 @@ class Worker:
         begun = process_time()
         result = part(self._endpoint)
         result["cpu_seconds"] = process_time() - begun
+        result["peak_memory"] = _peak_memory()
         return summarize(result)
 
     def _close(self) -> None:
@@ -209,7 +211,14 @@ class AsyncWorker:
         begun = process_time()
         result = await part(self._endpoint)
         result["cpu_seconds"] = process_time() - begun
+        result["peak_memory"] = _peak_memory()
         return summarize(result)
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has had so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(arguments: list[str]) -> int:

@@ -184,6 +184,9 @@ WORKLOADS = {
 
 
 def summarize(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what a part measured in a form that JSON can hold: times become percentiles."""
+    """Return what a part measured in a form that JSON can hold: times become percentiles and a histogram."""
     times = result.pop("times", None)
-    return result if times is None else {**result, **Distribution(times).summary()}
+    if times is None:
+        return result
+    distribution = Distribution(times)
+    return {**result, **distribution.summary(), "histogram": distribution.encoded()}

@@ -11,8 +11,9 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,10 +209,11 @@ def test_both_backends_stand_beside_their_floors_with_every_message_verified(
         assert subject["messages"] == subject["verified"] == 3 * (500 + 20_000) * 5 / 4
         assert (subject["failures"], subject["error"], len(subject["rounds"])) == (0, None, 3)
         assert 0 < subject["round_trip"]["p50"] <= subject["round_trip"]["p99"] <= subject["round_trip"]["p999"]
+        assert subject["stream"]["peak_memory"] > 10_000_000
         assert subject["stream"]["messages_per_second"] > 0
         assert subject["cpu_seconds_per_million_messages"]["stream"] > 0
         assert name in done.stdout
-    assert result["subjects"]["tcp"]["to_floor"]["round_trip"]["p50"] > 0
+    assert result["subjects"]["tcp"]["to_floor"]["round_trip"]["p50"]["ratio"] > 0
     assert result["environment"]["config"]["zmq"]["backend"] == "zmq"
     assert result["environment"]["command_line"].startswith("tcpconn compare --quick")
 
@@ -234,6 +236,19 @@ def test_the_settings_in_force_here_are_those_of_the_measured_processes_and_stan
     config = json.loads(done.stdout)["environment"]["config"]["tcp"]
     assert (config["backend"], config["credit"], config["busy_poll"]) == ("tcp", 65536, 0)
     assert config.keys() == tcpconn.Config.__dataclass_fields__.keys()
+
+
+def test_unix_sockets_are_measured_by_both_apis_and_none_is_left(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    # Not tmp_path: the path of a Unix socket has room for about a hundred bytes.
+    with tempfile.TemporaryDirectory() as temporary:
+        wanted = ["--backends", "unix", "--api", "blocking,asyncio", *SMALL]
+        done = compare({**environment, "TMPDIR": temporary}, *wanted, "--json", path)
+        assert done.returncode == 0, done.stdout
+        assert os.listdir(temporary) == []
+    subjects = json.loads(path.read_text())["subjects"]
+    assert list(subjects) == ["unix", "plain-unix-socket", "unix-asyncio"]
+    assert all(subject["failures"] == 0 and len(subject["rounds"]) == 2 for subject in subjects.values())
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_measured(environment: dict[str, str]) -> None:
@@ -341,7 +356,7 @@ def test_a_variant_is_the_backend_with_other_settings_in_both_its_processes(
     for name in names:
         one = result["subjects"][name]
         assert (one["variant_of"], one["failures"]) == ("tcp", 0)
-        assert one["to_default"]["round_trip"]["p50"] > 0
+        assert one["to_default"]["round_trip"]["p50"]["ratio"] > 0
         assert {key: config[name][key] for key in one["changes"]} == one["changes"]
         assert {key for key in config[name] if config[name][key] != config["tcp"][key]} == one["changes"].keys()
     assert "variants of tcp, round trip" in done.stdout
@@ -422,16 +437,20 @@ def test_wrong_usage_is_exit_code_2_with_the_reason(
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture
-def running(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int], int]]:
-    """A comparison whose first round takes long, the ids of its two workers, and the FIFO that they hold open."""
-    fifo = tmp_path / "fifo"
+Running = tuple[subprocess.Popen[str], list[int], int]
+"""A comparison, the ids of the workers that have announced themselves, and the FIFO that they hold open."""
+
+
+@contextmanager
+def announcing(environment: dict[str, str], folder: Path, workers: int, *arguments: str | Path) -> Iterator[Running]:
+    """Start a comparison, and wait until so many of its workers have announced themselves."""
+    fifo = folder / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    # While somebody may write there is no end of file, which also comes between two rounds.
+    writer = os.open(fifo, os.O_WRONLY)
     process = subprocess.Popen(
-        command(
-            "--backends", "", "--subject", "test_compare:Announcing", "--round-trips", "3000000", "--round-bytes", "10000000000"
-        ),
+        command("--backends", "", "--subject", "test_compare:Announcing", *arguments),
         env={**environment, FIFO: str(fifo)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -439,9 +458,10 @@ def running(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subpr
     )
     try:
         read = b""
-        while read.count(b"\n") < 2:
+        while read.count(b"\n") < workers:
             assert select.select([reader], [], [], DEADLINE)[0], "the workers never announced themselves"
             read += os.read(reader, 1000)
+        os.close(writer)
         yield process, list(map(int, read.split())), reader
     finally:
         process.kill()
@@ -449,12 +469,19 @@ def running(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subpr
         os.close(reader)
 
 
+@pytest.fixture
+def running(environment: dict[str, str], tmp_path: Path) -> Iterator[Running]:
+    """A comparison whose first round takes long, and its two workers."""
+    with announcing(environment, tmp_path, 2, "--round-trips", "3000000", "--round-bytes", "10000000000") as started:
+        yield started
+
+
 def wait_for_end_of_file(reader: int) -> None:
     assert select.select([reader], [], [], DEADLINE)[0], "a worker still lives"
     assert os.read(reader, 1000) == b""
 
 
-def test_ctrl_c_ends_every_process_and_says_so(running: tuple[subprocess.Popen[str], list[int], int]) -> None:
+def test_ctrl_c_ends_every_process_and_says_so(running: Running) -> None:
     process, workers, reader = running
     assert sorted(child.pid for child in psutil.Process(process.pid).children()) == sorted(workers)
     process.send_signal(signal.SIGINT)
@@ -466,8 +493,48 @@ def test_ctrl_c_ends_every_process_and_says_so(running: tuple[subprocess.Popen[s
     assert not any(psutil.pid_exists(pid) for pid in workers)
 
 
+def test_ctrl_c_keeps_the_rounds_that_were_done(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    # The third worker belongs to the second round, so the first is done.
+    with announcing(environment, tmp_path, 3, *SMALL, "--rounds", "500", "--json", path) as (process, _, reader):
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 130
+        assert "the figures are of the rounds that were done" in errors
+        assert "Traceback" not in errors
+        wait_for_end_of_file(reader)
+    assert "(of 500, when it ended)" in " ".join(output.split())
+    result = json.loads(path.read_text())
+    subject = result["subjects"]["announcing"]
+    assert result["interrupted"] is True
+    assert 1 <= len(subject["rounds"]) < 500
+    assert (subject["failures"], subject["error"]) == (0, None)
+    assert subject["round_trip"]["p50"] > 0
+
+
+def test_a_regression_against_an_earlier_result_ends_in_exit_code_1(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    arguments = ["--backends", "", "--subject", "plain-socket", "--sizes", "99", *SMALL]
+    assert compare(environment, *arguments, "--rounds", "1", "--json", path).returncode == 0
+    old = json.loads(path.read_text())
+    (measured,) = old["subjects"]["plain-socket"]["by_size"]
+    (only,) = measured["rounds"]
+    faster = {**only, "round_trip": {**only["round_trip"], "p50": only["round_trip"]["p50"] / 100}}
+    measured["rounds"] = [faster] * 6
+    path.write_text(json.dumps(old))
+
+    done = compare(environment, *arguments, "--rounds", "6", "--against", path)
+    assert done.returncode == 1, done.stderr
+    assert "REGRESSION plain-socket, 99 B: round trip, p50: slower" in " ".join(done.stdout.split())
+    assert "figures are more than 5 % worse than in" in done.stderr
+
+    other = compare(environment, "--backends", "", "--subject", "plain-socket", "--sizes", "98", *SMALL, "--against", path)
+    assert other.returncode == 2
+    assert "was measured with other messages" in other.stderr
+
+
 def test_no_process_outlives_a_comparison_that_is_killed(
-    running: tuple[subprocess.Popen[str], list[int], int],
+    running: Running,
 ) -> None:
     process, _, reader = running
     process.kill()

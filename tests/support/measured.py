@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tcpconn_bench.results import Record, Series, round_figures
+from tcpconn_bench.stats import Distribution
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 
 TIMES = {"p50": 20e-6, "p99": 50e-6, "p999": 90e-6, "max": 1e-3, "mean": 25e-6}
@@ -13,13 +14,24 @@ TIMES = {"p50": 20e-6, "p99": 50e-6, "p999": 90e-6, "max": 1e-3, "mean": 25e-6}
 
 def measured(factor: float) -> dict[str, dict[str, Any]]:
     """Return a round's figures, all times being `factor` times as long."""
-    trip = {"verified": 1000, "cpu_seconds": 0.02 * factor, **{name: time * factor for name, time in TIMES.items()}}
-    stream = {"seconds": 0.1 * factor, "cpu_seconds": 0.05 * factor}
+    client, server = {"peak_memory": 30_000_000}, {"peak_memory": 20_000_000}
+    trip: dict[str, dict[str, Any]] = {
+        "client": {
+            **client,
+            "verified": 1000,
+            "cpu_seconds": 0.02 * factor,
+            **{name: time * factor for name, time in TIMES.items()},
+            "histogram": Distribution([int(TIMES["p50"] * factor * 1e9)] * 1000).encoded(),
+        },
+        "server": {**server, "cpu_seconds": 0.01 * factor},
+    }
+    stream: dict[str, dict[str, Any]] = {
+        "client": {**client, "seconds": 0.1 * factor, "cpu_seconds": 0.05 * factor},
+        "server": {**server, "verified": 50_000, "cpu_seconds": 0.05 * factor},
+    }
     return {
-        ROUND_TRIP: round_figures(ROUND_TRIP, 1000, 100_000, {"client": trip, "server": {"cpu_seconds": 0.01 * factor}}),
-        STREAM: round_figures(
-            STREAM, 50_000, 5_000_000, {"client": stream, "server": {"verified": 50_000, "cpu_seconds": 0.05 * factor}}
-        ),
+        ROUND_TRIP: round_figures(ROUND_TRIP, 1000, 100_000, trip),
+        STREAM: round_figures(STREAM, 50_000, 5_000_000, stream),
     }
 
 

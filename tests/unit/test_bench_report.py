@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from measured import backend_and_floor, with_variant_and_further_floor
+from measured import backend_and_floor, series, with_variant_and_further_floor
 from tcpconn_bench.environment import describe
 from tcpconn_bench.messages import MessageSet, describe_all, made_of_size
 from tcpconn_bench.report import print_tables
@@ -28,6 +28,7 @@ def result(records: Sequence[Record], *sizes: int) -> dict[str, Any]:
         "messages": describe_all(sets),
         "sizes": [{"size": one.size, **one.describe()} for one in sets if one.size is not None],
         "skipped": {"zmq": "pyzmq is [not] here"},
+        "interrupted": False,
         "subjects": subjects_result(records),
     }
 
@@ -55,6 +56,26 @@ def test_the_tables_fit_eighty_columns_and_show_ratios_and_what_was_skipped(reco
     assert "skipped zmq: pyzmq is [not] here" in text
     assert "FAILED" not in text
     assert "ratio of" not in text
+
+
+def test_enough_rounds_tell_how_sure_the_ratios_are() -> None:
+    tcp = Record("tcp", "backend", "plain-socket", series={None: series(*[2.0] * 6, 2.2)})
+    variant = Record("tcp credit=4096", "variant", "plain-socket", variant_of="tcp")
+    variant.series = {None: series(*[1.6, 2.4] * 3, 2.2)}
+    floor = Record("plain-socket", "floor", None, series={None: series(*[1.0] * 7)})
+    text = shown([tcp, variant, floor])
+    lines = [line.strip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert "tcp to plain-socket: p50 2.00 to 2.00, CPU 2.00 to 2.00" in lines
+    told = "p50 0.80 to 1.20 (no difference shown), CPU 0.80 to 1.20 (no difference shown)"
+    assert f"tcp credit=4096 to tcp: {told}" in " ".join(lines)
+    assert "with 95 % intervals" in " ".join(lines)
+
+
+def test_too_few_rounds_tell_nothing_of_that(records: list[Record]) -> None:
+    text = " ".join(shown(records).split())
+    assert "tcp to plain-socket" not in text
+    assert "3 rounds are too few to tell how sure they are, 6 are enough" in text
 
 
 def test_each_size_has_its_tables(records: list[Record]) -> None:

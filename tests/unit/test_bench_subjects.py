@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -23,7 +25,7 @@ SIZES = [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024 - 1, 256
 DEADLINE = 30
 
 
-@pytest.fixture(params=["plain-socket", "polling-socket", "plain-pyzmq", "plain-pyzmq-nocopy"])
+@pytest.fixture(params=["plain-socket", "plain-unix-socket", "polling-socket", "plain-pyzmq", "plain-pyzmq-nocopy"])
 def floor(request: pytest.FixtureRequest) -> Subject:
     subject = find(request.param)
     reason = subject.unavailable()
@@ -67,7 +69,9 @@ def test_a_floor_carries_messages_of_mixed_sizes(ends: tuple[Endpoint, Endpoint,
     check([bytes([number]) * size for number, size in enumerate(sizes)], *ends)
 
 
-@pytest.mark.parametrize("name", ["plain-protocol", "plain-streams", "plain-zmq.asyncio", "tcp-asyncio", "zmq-asyncio"])
+@pytest.mark.parametrize(
+    "name", ["plain-protocol", "plain-streams", "plain-zmq.asyncio", "tcp-asyncio", "unix-asyncio", "zmq-asyncio"]
+)
 def test_a_subject_of_asyncio_carries_messages_of_every_size(name: str) -> None:
     subject = find(name)
     assert is_async(subject)
@@ -130,6 +134,38 @@ def test_a_backend_is_a_subject_beside_its_floor() -> None:
     tcp = find("tcp")
     assert (tcp.name, tcp.role, tcp.floor) == ("tcp", "backend", "plain-socket")
     assert tcp.settings()["backend"] == "tcp"
+
+
+def test_tcp_over_a_unix_socket_is_a_subject_with_a_floor_of_its_own_and_leaves_no_folder() -> None:
+    subject = find("unix")
+    assert not is_async(subject)
+    assert (subject.name, subject.floor, subject.settings()["backend"]) == ("unix", "plain-unix-socket", "tcp")
+    listener = cast("Subject", subject).listen()
+    folder = Path(listener.address.removeprefix("unix:")).parent
+    with ThreadPoolExecutor(1) as thread:
+        accepting = thread.submit(listener.accept)
+        with closing(cast("Subject", subject).connect(listener.address)) as client:
+            client.send(b"over a path")
+            with closing(accepting.result(DEADLINE)) as server:
+                assert server.receive() == b"over a path"
+    assert folder.is_dir()
+    listener.close()
+    assert not folder.exists()
+
+
+def test_a_long_folder_for_temporary_files_makes_no_path_too_long_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    subject = find("plain-unix-socket")
+    assert not is_async(subject)
+    listener = cast("Subject", subject).listen()
+    assert len(listener.address) < 100
+    listener.close()
+    assert not Path(listener.address).parent.exists()
+    assert list(long.iterdir()) == []
 
 
 def test_a_variant_uses_its_settings_at_both_ends() -> None:

@@ -79,7 +79,7 @@ def test_every_echo_is_verified_and_timed() -> None:
     assert client["verified"] == len(MESSAGES)
     assert len(client["times"]) == len(MESSAGES)
     assert min(client["times"]) > 0
-    assert set(summarize(client)) == {"verified", "p50", "p99", "p999", "max", "mean"}
+    assert set(summarize(client)) == {"verified", "p50", "p99", "p999", "max", "mean", "histogram"}
 
 
 def test_a_changed_echo_is_found() -> None:

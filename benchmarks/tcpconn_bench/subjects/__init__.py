@@ -12,6 +12,7 @@ __all__ = [
     "FLOORS",
     "FURTHER_FLOORS",
     "PLAIN",
+    "UNIX",
     "AsyncEndpoint",
     "AsyncSubject",
     "Endpoint",
@@ -25,8 +26,12 @@ __all__ = [
 ASYNCIO = "-asyncio"
 """What the name of a backend ends in that is used by the asyncio API."""
 
+UNIX = "unix"
+"""The backend tcp over a Unix socket, which is a subject beside tcp over the loopback interface."""
+
 FLOORS = {
     "tcp": "plain-socket",
+    UNIX: "plain-unix-socket",
     "zmq": "plain-pyzmq",
     f"tcp{ASYNCIO}": "plain-protocol",
     f"zmq{ASYNCIO}": "plain-zmq.asyncio",
@@ -42,6 +47,7 @@ FURTHER_FLOORS = {
 
 PLAIN = {
     "plain-socket": "plain_socket:PlainSocket",
+    "plain-unix-socket": "plain_unix_socket:PlainUnixSocket",
     "polling-socket": "polling_socket:PollingSocket",
     "plain-pyzmq": "plain_pyzmq:PlainPyzmq",
     "plain-pyzmq-nocopy": "plain_pyzmq_nocopy:PlainPyzmqNoCopy",
@@ -57,7 +63,8 @@ def find(name: str) -> Subject | AsyncSubject:
 
     Args:
         name: the name of a floor or of a backend, the latter with `-asyncio` for the asyncio API and with `:SETTING=VALUE`
-            for other settings than those in force, or `module:name` for a subject from elsewhere.
+            for other settings than those in force (`unix` is the backend tcp over a Unix socket), or `module:name` for a
+            subject from elsewhere.
 
     Raises:
         ValueError: there is no such module or name in it, or it is no variant of a backend.
@@ -77,13 +84,15 @@ def _find_backend(key: str) -> Subject | AsyncSubject:
         name, base, settings = variant.name, variant.base, dict(variant.settings)
         if base in PLAIN:
             raise ValueError(f"{base!r} is no backend of tcpconn and has no settings")
+    unix = base.removesuffix(ASYNCIO) == UNIX
+    backend = "tcp" if unix else base.removesuffix(ASYNCIO)
     if base.endswith(ASYNCIO):
         from tcpconn_bench.subjects.ours_asyncio import TcpconnAsyncio
 
-        return TcpconnAsyncio(name, base.removesuffix(ASYNCIO), FLOORS.get(base), settings)
+        return TcpconnAsyncio(name, backend, FLOORS.get(base), settings, unix=unix)
     from tcpconn_bench.subjects.ours import Tcpconn
 
-    return Tcpconn(name, base, FLOORS.get(base), settings)
+    return Tcpconn(name, backend, FLOORS.get(base), settings, unix=unix)
 
 
 def _load(name: str) -> Subject | AsyncSubject:

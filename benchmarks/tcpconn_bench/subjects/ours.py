@@ -13,8 +13,9 @@ from typing import Any
 import tcpconn
 from tcpconn.transport import load_transport
 from tcpconn_bench.subjects.base import Message
+from tcpconn_bench.subjects.places import SocketPath, why_no_unix_sockets
 
-__all__ = ["Backend", "Tcpconn"]
+__all__ = ["Backend", "Tcpconn", "where"]
 
 
 class _Endpoint:
@@ -36,10 +37,11 @@ class _Endpoint:
 
 
 class _Listener:
-    """A listener on the loopback interface."""
+    """A listener, and the place of its socket if that is one of its own."""
 
-    def __init__(self, overrides: Mapping[str, Any]) -> None:
-        self._listener = tcpconn.listen("127.0.0.1:0", **overrides)
+    def __init__(self, overrides: Mapping[str, Any], place: SocketPath | None) -> None:
+        self._place = place
+        self._listener = tcpconn.listen(where(place), **overrides)
 
     @property
     def address(self) -> str:
@@ -50,6 +52,13 @@ class _Listener:
 
     def close(self) -> None:
         self._listener.close()
+        if self._place is not None:
+            self._place.remove()
+
+
+def where(place: SocketPath | None) -> str:
+    """Return where to listen: at a place, or on the loopback interface."""
+    return "127.0.0.1:0" if place is None else f"unix:{place.path}"
 
 
 class Backend:
@@ -57,13 +66,15 @@ class Backend:
 
     Attributes:
         overrides: the settings that are not left to what is in force here: the backend, and what a variant changes.
+        unix: whether it is over a Unix socket.
     """
 
-    def __init__(self, name: str, backend: str, floor: str | None, changes: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, backend: str, floor: str | None, changes: Mapping[str, Any], *, unix: bool = False) -> None:
         self.name = name
         self.role = "variant" if changes else "backend"
         self.backend = backend
         self.floor = floor
+        self.unix = unix
         self.overrides: dict[str, Any] = {"backend": backend, **changes}
 
     def unavailable(self) -> str | None:
@@ -75,6 +86,8 @@ class Backend:
         tcpconn.Config.load(**self.overrides)
         if self.backend == "memory":
             return "it carries messages within one process, and the comparison is between two"
+        if self.unix and (reason := why_no_unix_sockets()):
+            return reason
         try:
             load_transport(self.backend)
         except tcpconn.BackendUnavailable as error:
@@ -89,7 +102,7 @@ class Tcpconn(Backend):
     """The subject; see the module's text."""
 
     def listen(self) -> _Listener:
-        return _Listener(self.overrides)
+        return _Listener(self.overrides, SocketPath() if self.unix else None)
 
     def connect(self, address: str) -> _Endpoint:
         return _Endpoint(tcpconn.connect(address, **self.overrides))

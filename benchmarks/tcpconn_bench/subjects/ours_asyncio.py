@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tcpconn import aio
 from tcpconn_bench.subjects.base import Message
-from tcpconn_bench.subjects.ours import Backend
+from tcpconn_bench.subjects.ours import Backend, where
+from tcpconn_bench.subjects.places import SocketPath
 
 __all__ = ["TcpconnAsyncio"]
 
@@ -30,22 +31,28 @@ class _Endpoint:
 
 
 class _Listener:
-    """A listener on the loopback interface."""
+    """A listener, and the place of its socket if that is one of its own."""
 
-    def __init__(self, listener: aio.AsyncListener) -> None:
+    def __init__(self, listener: aio.AsyncListener, place: SocketPath | None) -> None:
         self._listener = listener
+        self._place = place
         self.address = listener.address
-        self.close = listener.close
 
     async def accept(self) -> _Endpoint:
         return _Endpoint(await self._listener.accept())
+
+    async def close(self) -> None:
+        await self._listener.close()
+        if self._place is not None:
+            self._place.remove()
 
 
 class TcpconnAsyncio(Backend):
     """The subject; see the module's text."""
 
     async def listen(self) -> _Listener:
-        return _Listener(await aio.listen("127.0.0.1:0", **self.overrides))
+        place = SocketPath() if self.unix else None
+        return _Listener(await aio.listen(where(place), **self.overrides), place)
 
     async def connect(self, address: str) -> _Endpoint:
         return _Endpoint(await aio.connect(address, **self.overrides))

@@ -25,8 +25,12 @@ _LARGE = 32 * 1024
 class PlainSocketEndpoint:
     """A connected socket, and the bytes read from it that nobody has asked for yet."""
 
+    no_delay: ClassVar[bool] = True
+    """Whether it is a TCP socket, whose Nagle's algorithm is turned off."""
+
     def __init__(self, connected: socket.socket) -> None:
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.no_delay:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
         self._receive_some: Callable[[int], bytes] = connected.recv
         self._receive_into: Callable[[memoryview], int] = connected.recv_into

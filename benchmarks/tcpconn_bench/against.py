@@ -1,0 +1,118 @@
+"""What has become faster or slower since an earlier result. Knows result files, and measures nothing.
+
+Where a subject and its floor are in both results, its ratio to the floor round by round is what is compared, for a machine is
+not equally fast every day; else its figures as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tcpconn_bench.results import COMPARED
+from tcpconn_bench.stats import Ratio, ratio_between
+
+__all__ = ["AgainstError", "Change", "changes", "load"]
+
+_RATES = {"messages_per_second", "megabytes_per_second"}
+"""The figures of which more is better."""
+
+
+class AgainstError(ValueError):
+    """The file cannot be compared with; the text is for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a figure of one subject stands to the earlier result.
+
+    Attributes:
+        subject: its name.
+        size: the messages' size in bytes, or None.
+        workload, figure: what was measured.
+        floor: the name of the subject to which both were set in ratio, or None.
+        slowdown: above 1 is worse, whatever the figure: more time, or a lower rate.
+    """
+
+    subject: str
+    size: int | None
+    workload: str
+    figure: str
+    floor: str | None
+    slowdown: Ratio
+
+    def regressed(self, fail_over: float) -> bool:
+        """Whether it is certainly worse, and by more than a share of `fail_over`."""
+        low = self.slowdown.low
+        return low is not None and low > 1 and self.slowdown.ratio > 1 + fail_over
+
+
+def load(path: Path, sha256: str) -> dict[str, Any]:
+    """Return an earlier result.
+
+    Args:
+        path: a file that `tcpconn compare --json` wrote.
+        sha256: of the messages that are going to be measured.
+
+    Raises:
+        AgainstError: it cannot be read, is no such file, or was measured with other messages.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AgainstError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise AgainstError(f"{path} is no JSON: {error}") from error
+    try:
+        source, before = found["messages"]["source"], found["messages"]["sha256"]
+        empty = not found["subjects"]
+    except (KeyError, TypeError) as error:
+        raise AgainstError(f"{path} is no result of 'tcpconn compare --json'") from error
+    if empty:
+        raise AgainstError(f"{path} holds no measured subject")
+    if before != sha256:
+        raise AgainstError(f"{path} was measured with other messages: {source}; give the same --messages or --sizes")
+    result: dict[str, Any] = found
+    return result
+
+
+def changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Change]:
+    """Return what became of every compared figure of the subjects that are in both results."""
+    found: list[Change] = []
+    for name, subject in new["subjects"].items():
+        for size, rounds in _rounds(subject):
+            before = dict(_rounds(old["subjects"].get(name, {}))).get(size)
+            if not before:
+                continue
+            floor = subject["floor"]
+            beside = [dict(_rounds(one["subjects"].get(floor, {}))).get(size) for one in (new, old)]
+            for workload, figures in COMPARED.items():
+                for figure in figures:
+                    values, earlier = _values(rounds, workload, figure), _values(before, workload, figure)
+                    if beside[0] and beside[1]:
+                        values = _over(values, _values(beside[0], workload, figure))
+                        earlier = _over(earlier, _values(beside[1], workload, figure))
+                    slowdown = ratio_between(earlier, values) if figure in _RATES else ratio_between(values, earlier)
+                    if slowdown is not None:
+                        found.append(Change(name, size, workload, figure, floor if all(beside) else None, slowdown))
+    return found
+
+
+def _rounds(subject: Mapping[str, Any]) -> Iterator[tuple[int | None, Sequence[Mapping[str, Any]]]]:
+    """Yield the rounds of each size of messages that a subject was measured with."""
+    if subject.get("rounds"):
+        yield None, subject["rounds"]
+    for one in subject.get("by_size", ()):
+        if one["rounds"]:
+            yield one["size"], one["rounds"]
+
+
+def _values(rounds: Sequence[Mapping[str, Any]], workload: str, figure: str) -> list[float]:
+    return [measured[workload][figure] for measured in rounds]
+
+
+def _over(values: Sequence[float], reference: Sequence[float]) -> list[float]:
+    return [value / other for value, other in zip(values, reference, strict=False) if other]
