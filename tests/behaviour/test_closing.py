@@ -240,8 +240,10 @@ def test_what_waits_for_credit_when_the_peer_closes_is_counted_as_undelivered(pa
         client.close()
 
 
-def test_who_writes_on_after_the_goodbye_still_hears_it(backend: str, listen: Listen) -> None:
+def test_who_writes_on_after_the_goodbye_still_hears_it(backend: str, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that is closed answers what comes later by a reset, and a reset destroys what its peer has not read yet."""
+    for module in (lingering, loop):
+        monkeypatch.setattr(module, "LIMIT", 1.0)
     listener = listen()
     with Stranger(backend, listener.address) as stranger:
         stranger.say(hello().encode().encode())
