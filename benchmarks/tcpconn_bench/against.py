@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tcpconn_bench.results import COMPARED
-from tcpconn_bench.stats import Ratio, ratio_between
+from tcpconn_bench.stats import Ratio, paired, ratio_between
 
 __all__ = ["AgainstError", "Change", "changes", "load"]
 
-_RATES = {"messages_per_second", "megabytes_per_second"}
-"""The figures of which more is better."""
+_RATES = {"messages_per_second"}
+"""The compared figures of which more is better."""
 
 
 class AgainstError(ValueError):
@@ -88,16 +88,18 @@ def changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Change]:
             if not before:
                 continue
             floor = subject["floor"]
-            beside = [dict(_rounds(one["subjects"].get(floor, {}))).get(size) for one in (new, old)]
+            beside, beside_before = (dict(_rounds(one["subjects"].get(floor, {}))).get(size) for one in (new, old))
+            if not (beside and beside_before):
+                floor = None
             for workload, figures in COMPARED.items():
                 for figure in figures:
                     values, earlier = _values(rounds, workload, figure), _values(before, workload, figure)
-                    if beside[0] and beside[1]:
-                        values = _over(values, _values(beside[0], workload, figure))
-                        earlier = _over(earlier, _values(beside[1], workload, figure))
+                    if beside and beside_before:
+                        values = paired(values, _values(beside, workload, figure))
+                        earlier = paired(earlier, _values(beside_before, workload, figure))
                     slowdown = ratio_between(earlier, values) if figure in _RATES else ratio_between(values, earlier)
                     if slowdown is not None:
-                        found.append(Change(name, size, workload, figure, floor if all(beside) else None, slowdown))
+                        found.append(Change(name, size, workload, figure, floor, slowdown))
     return found
 
 
@@ -112,7 +114,3 @@ def _rounds(subject: Mapping[str, Any]) -> Iterator[tuple[int | None, Sequence[M
 
 def _values(rounds: Sequence[Mapping[str, Any]], workload: str, figure: str) -> list[float]:
     return [measured[workload][figure] for measured in rounds]
-
-
-def _over(values: Sequence[float], reference: Sequence[float]) -> list[float]:
-    return [value / other for value, other in zip(values, reference, strict=False) if other]

@@ -11,7 +11,7 @@ from typing import cast
 
 from hdrh.histogram import HdrHistogram
 
-__all__ = ["LEAST_ROUNDS", "Distribution", "Ratio", "median", "median_ratio", "ratio_between", "ratio_of"]
+__all__ = ["LEAST_ROUNDS", "Distribution", "Ratio", "median", "median_ratio", "paired", "ratio_between", "ratio_of"]
 
 LEAST_ROUNDS = 6
 """Rounds from which on an interval is told. All of n fall on one side of the true median once in 2^(n - 1) times, so that of
@@ -104,7 +104,7 @@ class Ratio:
 
 def ratio_of(values: Sequence[float], reference: Sequence[float]) -> Ratio | None:
     """Return the ratio of two subjects with its interval, or None where there is no round to compare."""
-    ratios = _ratios(values, reference)
+    ratios = paired(values, reference)
     if not ratios:
         return None
     if len(ratios) < LEAST_ROUNDS:
@@ -134,7 +134,8 @@ def _draws(count: int, series: int = 0) -> list[list[int]]:
     return [chance.choices(range(count), k=count) for _ in range(_DRAWS)]
 
 
-def _ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
+def paired(values: Sequence[float], reference: Sequence[float]) -> list[float]:
+    """Return the ratios of two subjects round by round."""
     return [value / other for value, other in zip(values, reference, strict=False) if other]
 
 
@@ -143,5 +144,5 @@ def median_ratio(values: Sequence[float], reference: Sequence[float]) -> float |
 
     Rounds are paired because whatever else the machine was doing in a round slowed both.
     """
-    ratios = _ratios(values, reference)
+    ratios = paired(values, reference)
     return median(ratios) if ratios else None
