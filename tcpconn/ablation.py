@@ -5,7 +5,7 @@ Sans-I/O, as `Receiver` is. A session whose config switches nothing off knows no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tcpconn.config import Config
@@ -53,7 +53,7 @@ class PlainerReceiver(Receiver):
         assert self._landing is not None
         return self._staging[: self._landing.size - self._landing.got]
 
-    def get_buffers(self) -> tuple[memoryview, ...]:
+    def get_buffers(self) -> Sequence[memoryview]:
         """Return where to receive to, for one call."""
         landing = self._landing
         if landing is None:
@@ -61,8 +61,8 @@ class PlainerReceiver(Receiver):
         first = self.get_buffer()
         # What does not even hold the rest of the body is not followed by what comes behind it.
         if not self._read_ahead or len(first) < landing.size - landing.got:
-            return (first,)
-        return (first, *super().get_buffers()[1:])
+            return [first]
+        return [first, *super().get_buffers()[1:]]
 
     def filled(self, count: int) -> list[memoryview]:
         """Return what was just received."""

@@ -9,7 +9,7 @@ again and nothing has to be undone.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tcpconn import frames
 from tcpconn.errors import ProtocolError
@@ -79,7 +79,7 @@ class Receiver:
             return self._view[: landing.size - landing.got]
         return landing.memory.room(landing.start + landing.got, landing.start + landing.size)
 
-    def get_buffers(self) -> tuple[memoryview, ...]:
+    def get_buffers(self) -> Sequence[memoryview]:
         """Return where to receive to, in this order, for one call that fills several buffers.
 
         Behind the rest of a body comes what follows it; behind or before a large one that is no more than the next header, so
@@ -94,7 +94,7 @@ class Receiver:
             return self._ahead if self._large else self._all
         if landing.memory is None:
             return (self.get_buffer(),)
-        return self.get_buffer(), self._view[:_AHEAD] if landing.length >= _LARGE else self._view
+        return [self.get_buffer(), self._view[:_AHEAD] if landing.length >= _LARGE else self._view]
 
     def filled(self, count: int) -> list[memoryview]:
         """Return the `count` bytes that were just received into the buffers, before `buffer_updated` is called."""

@@ -77,7 +77,10 @@ class Sink(Protocol):
         ...
 
     def get_buffers(self) -> Sequence[memoryview | bytearray]:
-        """Return one or more writable buffers, for a link that can fill several, in their order, by one system call."""
+        """Return one or more writable buffers, for a link that can fill several, in their order, by one system call.
+
+        A tuple is of memory that is the sink's own, to which a link may go on referring; any other sequence is to be let go of.
+        """
         ...
 
     def buffer_updated(self, count: int) -> None:

@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from os import readv
+from time import monotonic
 
 from tcpconn.transport import Buffer, Link, Sink
+from tcpconn_tcp import held
 from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.waker import Waker
 
@@ -40,7 +42,8 @@ class TcpLink:
 
     `_reading` and `_writing` are each set by one thread at a time, before it looks at `_closed`, which is set before they
     are looked at. So the descriptor is given back by whoever comes last, and never while a call is using it, without a lock
-    on the way of the messages. `_releasing` guards `_released` alone.
+    on the way of the messages. `_releasing` guards `_released` alone. `_crowded`, which the writer sets, is how many more
+    writes, and the reads meanwhile, are to keep the interpreter.
     """
 
     sink: Sink
@@ -51,6 +54,8 @@ class TcpLink:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
+        self._crowded = 0
+        self._receive = held.Receiver(self._descriptor).receive
         self._peer = peer
         self._on_release = on_release
         self._join_below = join_below(gather)
@@ -91,7 +96,7 @@ class TcpLink:
                 return 0
             sink = self.sink
             try:
-                count = readv(self._descriptor, sink.get_buffers())
+                count = self._receive(sink.get_buffers()) if self._crowded else readv(self._descriptor, sink.get_buffers())
             except BlockingIOError:
                 return 0
             except OSError as error:
@@ -161,8 +166,9 @@ class TcpLink:
                 raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
             if len(buffers) == 1:
                 return self._socket.send(buffers[0])
-            if sum(map(len, buffers)) < self._join_below * len(buffers):
-                return self._socket.send(b"".join(buffers))
+            size = sum(map(len, buffers))
+            if size < self._join_below * len(buffers):
+                return self._send(b"".join(buffers), size)
             return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
         except BlockingIOError:
             return 0
@@ -170,6 +176,19 @@ class TcpLink:
             self._writing = False
             if self._closed:
                 self._release()
+
+    def _send(self, data: bytes, size: int) -> int:
+        if size > held.MOST:
+            return self._socket.send(data)
+        if self._crowded:
+            self._crowded -= 1
+            return held.send(self._socket, self._descriptor, data)
+        begun = monotonic()
+        try:
+            return self._socket.send(data)
+        finally:
+            if monotonic() - begun > held.LONG:
+                self._crowded = held.CALLS
 
     def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
         """Wait until the socket may be read or written."""
