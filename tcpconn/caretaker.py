@@ -321,10 +321,10 @@ class Caretaker:
             if seat.led:
                 seat.led = False
                 self._resting.append(seat)
-            elif seat.taken.locked():
+            elif not seat.is_free():
                 # Its reader sits there for long; it says when it leaves. It may have left while we looked.
                 seat.watched = False
-                if not seat.taken.locked():
+                if seat.is_free():
                     self.abandoned(seat)
             elif not seat.closed:
                 self.attend(seat)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from tcpconn.config import Config
 from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
-from tcpconn.frames import Code
+from tcpconn.frames import Code, goaway
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.notices import Notices
@@ -157,6 +158,17 @@ class Carrier(LinkWriter):
         self.wake_all()
         self.keeper.tell(self)
 
+    def interrupted(self) -> None:
+        """End a session that an exception, of a signal's handler perhaps, has left half changed. The lock is held."""
+        assert self.session is not None
+        self.session.outbox.under_way = False
+        text = "an interrupt, an exception of a signal's handler, came in the middle of sending or receiving"
+        if self.link is not None and not self._writing and self.leftover is None:
+            # Past the batch, which may be as half done as the rest.
+            with suppress(OSError):
+                self.link.write([goaway(Code.INTERNAL_ERROR, text).encode()])
+        self.end(f"{text}; connect anew")
+
     def goodbye(self, code: Code, text: str) -> None:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""
         if self.session is not None and self.session.ended is None:
@@ -273,10 +285,12 @@ class Carrier(LinkWriter):
         if mux.woken:
             self._wake_woken(mux.woken)
         if mux.opened:
+            session.outbox.under_way = True
             opened, mux.opened[:] = list(mux.opened), []
             for stream in opened:
                 if self._on_open is not None:
                     self._on_open(self, stream)
+            session.outbox.under_way = False
         if session.stirred:
             session.stirred = False
             self._wake(self.waiters)

@@ -44,13 +44,16 @@ class Kept:
         self._first = 0
 
     def add(self, batch: Batch, *, frames: int, size: int, ends: int) -> None:
-        """Keep a batch of so many frames, bytes, and frames that end a stream of the peer's."""
-        self._batches.append(batch)
-        self._sizes.append(size)
+        """Keep a batch of so many frames, bytes, and frames that end a stream of the peer's.
+
+        Without a call in it, after which a signal's handler might raise: a batch is kept or not.
+        """
+        self._batches += (batch,)
+        self._sizes += (size,)
         self.framed += frames
         self.bytes += size
         if ends:
-            self._ends.append((self.framed, ends))
+            self._ends += ((self.framed, ends),)
             self.ends += ends
 
     def acknowledge(self, count: int) -> None:

@@ -77,22 +77,19 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
                 # It may have been woken to take a seat that it does not want any more: the link went meanwhile.
                 followed.pass_on_if_free()
                 followed = None
-            carrier.lock.release()
             try:
+                carrier.lock.release()
                 if seat is None or link is None or not carrier.leads:
                     waiter.sleep(timeout)
-                elif seat.take(waiter):
+                else:
                     try:
-                        if _lead(carrier, seat, link, ready, deadline):
+                        if not seat.take(waiter):
+                            followed = seat
+                            waiter.sleep(timeout)
+                        elif _lead(carrier, seat, link, ready, deadline):
                             return True
                     finally:
-                        seat.leave(waiter)
-                else:
-                    followed = seat
-                    try:
-                        waiter.sleep(timeout)
-                    finally:
-                        seat.stop_following(waiter)
+                        seat.rise(waiter)
             finally:
                 if not carrier.lock.acquire(False):
                     acquire(carrier.lock)

@@ -57,7 +57,9 @@ class Outbox:
         urgent: something was framed that the peer waits for; the batch should be written soon.
         ring: streams that have something to frame, in the order of their turns.
         credit: bytes that the peer lets all streams together send.
-        frame_limit: longest message that travels in one frame, in bytes.
+        under_way: a change of the engine's state in several steps has begun and not ended. Still set when the next begins, it
+            says that an interrupt has left the state half changed. What has all its steps in a row, without a call between
+            them, needs no such mark: only after calls and in loops do signals' handlers run.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Outbox:
         self.batch_frames = 0
         self.batch_ends = 0
         self.urgent = False
+        self.under_way = False
         self.credit = theirs.session_credit
         self._usual = 1024
         self._theirs = theirs
@@ -97,15 +100,18 @@ class Outbox:
         if length <= self._whole_limit:
             if stream.send_credit < cost or stream.held or self.credit < cost or stream.send_failure is not None:
                 return self._refuse(stream)
+            header = _pack_header(2, _FIRST_LAST, 0, stream.number, length)
             stream.send_credit -= cost
             self.credit -= cost
             stream.messages_sent += 1
             stream.bytes_sent += length
             if self.ring or self.batch_bytes >= BATCH_BYTES:
+                self.under_way = True
                 stream.enqueue(payload)
                 self._enter_ring(stream)
+                self.under_way = False
             else:
-                self.batch += (_pack_header(2, _FIRST_LAST, 0, stream.number, length), payload)
+                self.batch += (header, payload)
                 self.batch_bytes += cost
                 self.batch_frames += 1
             return True
@@ -116,11 +122,13 @@ class Outbox:
             )
         if stream.send_failure is not None or stream.held or stream.send_credit < self.frame_limit:
             return self._refuse(stream)
+        self.under_way = True
         stream.held = True
         stream.messages_sent += 1
         stream.bytes_sent += length
         stream.enqueue(Outgoing(payload))
         self._enter_ring(stream)
+        self.under_way = False
         return True
 
     def send_run(self, stream: Stream, payloads: Sequence[object], start: int) -> int:
@@ -221,11 +229,13 @@ class Outbox:
             self._enter_ring(stream)
         else:
             self._emit_data(stream, flags, body)
+        self.under_way = False
 
     def _take_credit(self, stream: Stream, length: int) -> bool:
         cost = length + HEADER_SIZE
         if stream.send_credit < cost or self.credit < cost:
             return False
+        self.under_way = True
         stream.send_credit -= cost
         self.credit -= cost
         return True
@@ -237,8 +247,9 @@ class Outbox:
 
     def emit(self, frame: Frame) -> None:
         """Put a sequenced frame into the batch."""
-        self.batch += (_pack_header(frame.type, frame.flags, 0, frame.stream, len(frame.body)), frame.body)
-        self.batch_bytes += len(frame.body) + HEADER_SIZE
+        size = len(frame.body)
+        self.batch += (_pack_header(frame.type, frame.flags, 0, frame.stream, size), frame.body)
+        self.batch_bytes += size + HEADER_SIZE
         self.batch_frames += 1
         self.urgent = True
 
@@ -250,12 +261,14 @@ class Outbox:
     def fill(self) -> None:
         """Frame what waits, one chunk of each stream in turn, until the batch is large enough to be written."""
         ring = self.ring
+        self.under_way = True
         while ring and self.batch_bytes < (BATCH_BYTES if len(ring) > 1 else LONE_BATCH_BYTES):
             stream = ring.popleft()
             if self._frame_next(stream):
                 ring.append(stream)
             else:
                 stream.in_ring = False
+        self.under_way = False
 
     def _frame_next(self, stream: Stream) -> bool:
         sendq = stream.sendq

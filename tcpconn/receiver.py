@@ -149,12 +149,14 @@ class Receiver:
         inbox = mux.inbox
         if inbox.unconsumed + count > mux.ours.session_credit:
             return False
+        # All steps in a row, without a call between them, so that an interrupt finds all of them done or none.
+        message = (bytes(self._view[HEADER_SIZE:count]),)
         stream.window -= count
         inbox.unconsumed += count
         self.count += 1
         self.unacknowledged_bytes += count
         self._large = False
-        stream.inbox.append(bytes(self._view[HEADER_SIZE:count]))
+        stream.inbox += message
         if stream.waiters:
             mux.woken.append(stream)
         return True

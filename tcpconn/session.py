@@ -166,7 +166,13 @@ class Session:
         """
         receiver = self.receiver
         if count >= LONE or not receiver.take_lone(count):
-            receiver.buffer_updated(count)
+            self.outbox.under_way = True
+            try:
+                receiver.buffer_updated(count)
+            except ProtocolError:
+                self.outbox.under_way = False
+                raise
+            self.outbox.under_way = False
         # Looked at here, for it is on the way of every message.
         if (
             receiver.count - self._acked_to_peer >= ACK_FRAMES
@@ -181,7 +187,13 @@ class Session:
         Raises:
             ProtocolError: as for `buffer_updated`.
         """
-        self.receiver.data_received(data)
+        self.outbox.under_way = True
+        try:
+            self.receiver.data_received(data)
+        except ProtocolError:
+            self.outbox.under_way = False
+            raise
+        self.outbox.under_way = False
         self._acknowledge_if_due()
 
     def _acknowledge_if_due(self) -> None:

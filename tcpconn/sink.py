@@ -47,8 +47,14 @@ class LinkSink:
                     carrier.violated(error)
                 else:
                     carrier.after_read()
+        except BaseException:
+            self._interrupted()
+            raise
         finally:
-            lock.release()
+            try:  # noqa: SIM105, a third of the time that `suppress` takes
+                lock.release()
+            except RuntimeError:
+                pass  # an interrupt came before it was acquired
 
     def data_received(self, data: bytes | memoryview) -> None:
         """The same, for links with memory of their own."""
@@ -66,8 +72,24 @@ class LinkSink:
                     carrier.violated(error)
                 else:
                     carrier.after_read()
+        except BaseException:
+            self._interrupted()
+            raise
         finally:
-            lock.release()
+            try:  # noqa: SIM105, a third of the time that `suppress` takes
+                lock.release()
+            except RuntimeError:
+                pass  # an interrupt came before it was acquired
+
+    def _interrupted(self) -> None:
+        """Let go of a link of whose bytes some may be lost; the peer sends them again. The state may be half changed, too."""
+        with self._lock:
+            carrier = self._carrier
+            if carrier.sink is self:
+                if self._session.outbox.under_way:
+                    carrier.interrupted()
+                else:
+                    carrier.link_lost(InterruptedError("an exception came while receiving"))
 
     def link_lost(self, reason: Exception | None) -> None:
         """Tell the carrier, unless it has another link already."""

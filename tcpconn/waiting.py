@@ -69,7 +69,8 @@ class Seat:
     Attributes:
         channel: what the holder reads.
         descriptor: the channel's, for as long as it is open.
-        taken: held by the leader; guards reading the channel and nothing else.
+        taken: held by the leader; guards reading the channel and nothing else. It knows its owner, lest a leader that is
+            interrupted in the middle of taking it keep it; nobody takes it twice.
         watched: the caretaker attends to the channel, or soon will.
         led: somebody has left the seat since the caretaker last looked.
         closed: the channel is closed.
@@ -82,7 +83,7 @@ class Seat:
         self.channel = channel
         self.descriptor = channel.fileno()
         self.shared = shared
-        self.taken = threading.Lock()
+        self.taken = threading.RLock()
         self.watched = False
         self.led = False
         self.closed = False
@@ -115,13 +116,26 @@ class Seat:
         if self._followers or not self.watched:
             self.pass_on()
 
-    def stop_following(self, waiter: Waiter) -> None:
-        """Say that the waiter is awake. It tries to take the seat again, or calls `pass_on_if_free` before it goes."""
-        self._remove(waiter)
+    def rise(self, waiter: Waiter) -> None:
+        """Leave the seat if the calling thread has it, also where an interrupt came in the middle of taking it.
+
+        Else say that the waiter is awake: it tries to take the seat again, or calls `pass_on_if_free` before it goes.
+        """
+        if self.taken._is_owned():  # type: ignore[attr-defined]
+            self.leave(waiter)
+        else:
+            self._remove(waiter)
+
+    def is_free(self) -> bool:
+        """Whether nobody, or the calling thread, has the seat."""
+        if not self.taken.acquire(blocking=False):
+            return False
+        self.taken.release()
+        return True
 
     def pass_on_if_free(self) -> None:
         """Pass on a wake-up that was meant for somebody who goes without taking the seat."""
-        if not self.taken.locked():
+        if self.is_free():
             self.pass_on()
 
     def pass_on(self) -> None:

@@ -63,26 +63,39 @@ class LinkWriter(ABC):
     def link_lost(self, reason: Exception | None) -> None:
         """Let go of the link. The lock is held."""
 
+    @abstractmethod
+    def interrupted(self) -> None:
+        """End a session that an interrupt has left half changed. The lock is held."""
+
     def pump(self) -> None:
         """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
         session = self.session
         if self._writing or session is None:
             return
+        if session.outbox.under_way:
+            self.interrupted()
+            return
         link = self.link
-        if link is None or link is self._mute or not (buffers := self.leftover or session.take()):
+        if link is None or link is self._mute or not (self.leftover or session.has_output):
             if session.mux.woken:
                 self._wake_woken(session.mux.woken)
             return
         self._writing = True
         try:
-            while True:
+            buffers = self.leftover or session.take()
+            while buffers:
                 self._write(link, buffers, session.taken if self.leftover is None else None)
                 link = self.link
                 if self.leftover is not None or link is None or link is self._mute:
                     return
                 buffers = session.take()
-                if not buffers:
-                    return
+        except BaseException as error:
+            # An interrupt, so what was taken may be written, or not, or a part of it: it is written anew over the next link.
+            if not self.lock._is_owned():  # type: ignore[attr-defined]
+                self.lock.acquire()
+            if link is self.link:
+                self.link_lost(error if isinstance(error, Exception) else InterruptedError(f"{error!r} came while writing"))
+            raise
         finally:
             self._writing = False
             # Framing may have ended what a thread waits for, a long message's turn for one.
@@ -103,8 +116,8 @@ class LinkWriter(ABC):
         failed: OSError | None = None
         taken = 0
         lock = self.lock
-        lock.release()
         try:
+            lock.release()
             taken = link.write(buffers)
         except OSError as error:
             failed = error
@@ -184,7 +197,10 @@ class LinkWriter(ABC):
             self.flush_listed = False
             self.pump()
         finally:
-            lock.release()
+            try:  # noqa: SIM105, a third of the time that `suppress` takes
+                lock.release()
+            except RuntimeError:
+                pass  # an interrupt came before it was acquired
 
     def acknowledge(self) -> None:
         """Acknowledge what was received meanwhile. The keeper calls it, without the lock."""

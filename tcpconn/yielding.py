@@ -29,7 +29,10 @@ def acquire(lock: threading.RLock) -> None:
                 acquire(lock)
             ...
         finally:
-            lock.release()
+            try:
+                lock.release()
+            except RuntimeError:
+                pass  # an interrupt came before it was acquired
 
     That is for locks that know their owner: where an interrupt comes between the two, they refuse to be released.
     """

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
+from typing import TypeVar
 
 import pytest
 
 from tcpconn.waiting import Seat, Waiter, current_waiter
 
 DEADLINE = 20.0
+T = TypeVar("T")
 
 
 class RecordingChannel:
@@ -41,15 +43,32 @@ def seat(abandoned: list[Seat]) -> Seat:
     return Seat(RecordingChannel(), abandoned.append)
 
 
+class Other:
+    """A thread with its waiter, which does what it is told."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self.waiter = self._thread.submit(Waiter).result(DEADLINE)
+
+    def do(self, step: Callable[[Waiter], T]) -> T:
+        return self._thread.submit(step, self.waiter).result(DEADLINE)
+
+    def end(self) -> None:
+        self._thread.shutdown()
+
+
 @pytest.fixture
-def other() -> Callable[[], Waiter]:
-    """Return a function that gives the waiter of another thread, which does not run."""
+def other() -> Iterator[Callable[[], Other]]:
+    """Yield a function that makes another thread."""
+    made: list[Other] = []
 
-    def make() -> Waiter:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(Waiter).result(DEADLINE)
+    def make() -> Other:
+        made.append(Other())
+        return made[-1]
 
-    return make
+    yield make
+    for one in made:
+        one.end()
 
 
 def sleeps(waiter: Waiter) -> bool:
@@ -57,70 +76,79 @@ def sleeps(waiter: Waiter) -> bool:
     return not waiter._lock.acquire(blocking=False)
 
 
-def test_one_at_a_time_holds_the_seat(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_one_at_a_time_holds_the_seat(seat: Seat, other: Callable[[], Other]) -> None:
     first, second = other(), other()
-    assert seat.take(first)
-    assert not seat.take(second)
-    assert not seat.try_take(second)
-    seat.leave(first)
-    assert seat.try_take(second)
+    assert first.do(seat.take)
+    assert not second.do(seat.take)
+    assert not second.do(seat.try_take)
+    first.do(seat.leave)
+    assert second.do(seat.try_take)
 
 
-def test_a_leader_that_leaves_wakes_one_follower_only(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_a_leader_that_leaves_wakes_one_follower_only(seat: Seat, other: Callable[[], Other]) -> None:
     leader, *followers = (other() for _ in range(4))
-    seat.take(leader)
+    leader.do(seat.take)
     for follower in followers:
-        assert not seat.take(follower)
-    seat.leave(leader)
-    assert [sleeps(follower) for follower in followers] == [False, True, True]
+        assert not follower.do(seat.take)
+    leader.do(seat.leave)
+    assert [sleeps(follower.waiter) for follower in followers] == [False, True, True]
 
 
-def test_a_follower_that_goes_without_the_seat_passes_its_wake_up_on(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_a_follower_that_goes_without_the_seat_passes_its_wake_up_on(seat: Seat, other: Callable[[], Other]) -> None:
     leader, first, second = other(), other(), other()
-    seat.take(leader)
-    seat.take(first)
-    seat.take(second)
-    seat.leave(leader)
-    seat.stop_following(first)
+    leader.do(seat.take)
+    first.do(seat.take)
+    second.do(seat.take)
+    leader.do(seat.leave)
+    first.do(seat.rise)
     seat.pass_on_if_free()
-    assert not sleeps(second)
+    assert not sleeps(second.waiter)
 
 
-def test_a_wake_up_is_not_passed_on_while_somebody_reads(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_a_wake_up_is_not_passed_on_while_somebody_reads(seat: Seat, other: Callable[[], Other]) -> None:
     leader, first, second = other(), other(), other()
-    seat.take(leader)
-    seat.take(first)
-    seat.take(second)
-    seat.stop_following(first)
+    leader.do(seat.take)
+    first.do(seat.take)
+    second.do(seat.take)
+    first.do(seat.rise)
     seat.pass_on_if_free()
-    assert sleeps(second)
+    assert sleeps(second.waiter)
 
 
 def test_a_seat_with_nobody_left_is_abandoned_once_until_it_is_watched_no_more(
-    seat: Seat, abandoned: list[Seat], other: Callable[[], Waiter]
+    seat: Seat, abandoned: list[Seat], other: Callable[[], Other]
 ) -> None:
     leader = other()
-    seat.take(leader)
-    seat.leave(leader)
+    leader.do(seat.take)
+    leader.do(seat.leave)
     assert abandoned == [seat]
     seat.watched = True
-    seat.take(leader)
-    seat.leave(leader)
+    leader.do(seat.take)
+    leader.do(seat.leave)
     assert abandoned == [seat]
     assert seat.led
 
 
-def test_a_closed_seat_is_not_abandoned(seat: Seat, abandoned: list[Seat], other: Callable[[], Waiter]) -> None:
-    leader = other()
-    seat.take(leader)
-    seat.closed = True
-    seat.leave(leader)
+def test_who_does_not_hold_the_seat_does_not_leave_it(seat: Seat, abandoned: list[Seat], other: Callable[[], Other]) -> None:
+    leader, interrupted = other(), other()
+    leader.do(seat.take)
+    interrupted.do(seat.rise)
+    assert not interrupted.do(seat.try_take)
+    assert not seat.led
     assert abandoned == []
 
 
-def test_a_follower_that_finds_the_seat_free_at_its_second_look_takes_it(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_a_closed_seat_is_not_abandoned(seat: Seat, abandoned: list[Seat], other: Callable[[], Other]) -> None:
+    leader = other()
+    leader.do(seat.take)
+    seat.closed = True
+    leader.do(seat.leave)
+    assert abandoned == []
+
+
+def test_a_follower_that_finds_the_seat_free_at_its_second_look_takes_it(seat: Seat, other: Callable[[], Other]) -> None:
     leader, follower = other(), other()
-    seat.take(leader)
+    leader.do(seat.take)
 
     class LeavesBetween:
         """The seat's lock, whose holder leaves after the first look."""
@@ -131,22 +159,22 @@ def test_a_follower_that_finds_the_seat_free_at_its_second_look_takes_it(seat: S
         def acquire(self, blocking: bool) -> bool:
             self.looks += 1
             if self.looks == 2:
-                lock.release()
+                leader.do(lambda _: lock.release())
             return lock.acquire(blocking=blocking)
 
     lock = seat.taken
     seat.taken = LeavesBetween()  # type: ignore[assignment]
-    assert seat.take(follower)
+    assert follower.do(seat.take)
     assert not seat._followers
 
 
-def test_waking_a_leader_wakes_its_channel_also_if_it_was_woken_before_it_led(seat: Seat, other: Callable[[], Waiter]) -> None:
+def test_waking_a_leader_wakes_its_channel_also_if_it_was_woken_before_it_led(seat: Seat, other: Callable[[], Other]) -> None:
     leader = other()
-    leader.wake()
-    seat.take(leader)
+    leader.waiter.wake()
+    leader.do(seat.take)
     assert seat.channel.wakes == 0  # type: ignore[attr-defined]
-    leader.wake()
-    leader.wake()
+    leader.waiter.wake()
+    leader.waiter.wake()
     assert seat.channel.wakes == 2  # type: ignore[attr-defined]
 
 
@@ -163,8 +191,8 @@ def test_each_thread_has_one_waiter_of_its_own() -> None:
         assert thread.submit(current_waiter).result(DEADLINE) is not current_waiter()
 
 
-def test_a_wake_up_from_before_the_sleep_counts(other: Callable[[], Waiter]) -> None:
-    waiter = other()
+def test_a_wake_up_from_before_the_sleep_counts(other: Callable[[], Other]) -> None:
+    waiter = other().waiter
     waiter.wake()
     sleeper = Thread(target=waiter.sleep, args=(None,), daemon=True)
     sleeper.start()
@@ -172,8 +200,8 @@ def test_a_wake_up_from_before_the_sleep_counts(other: Callable[[], Waiter]) -> 
     assert not sleeper.is_alive()
 
 
-def test_a_sleep_longer_than_the_system_can_count_is_cut(other: Callable[[], Waiter]) -> None:
-    waiter = other()
+def test_a_sleep_longer_than_the_system_can_count_is_cut(other: Callable[[], Other]) -> None:
+    waiter = other().waiter
     waiter.wake()
     waiter.sleep(threading.TIMEOUT_MAX * 10)
 
@@ -196,7 +224,7 @@ def test_many_threads_take_turns_and_none_is_left_asleep(seat: Seat) -> None:
                 seat.leave(waiter)
             else:
                 waiter.sleep(DEADLINE)
-                seat.stop_following(waiter)
+                seat.rise(waiter)
         seat.pass_on_if_free()
         return count
 

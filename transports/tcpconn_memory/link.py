@@ -82,9 +82,17 @@ class MemoryLink:
         for _ in range(len(inbox)):
             if self._closed:
                 return count
-            piece = inbox.popleft()
-            count += len(piece)
-            self.sink.data_received(piece)
+            try:
+                piece = inbox.popleft()
+                count += len(piece)
+                self.sink.data_received(piece)
+            except Exception:
+                raise
+            except BaseException:
+                # An interrupt: what was taken is lost, unless the other end sends it again.
+                self._lost = True
+                self.sink.link_lost(InterruptedError(errno.EINTR, "an exception came while receiving"))
+                raise
         if ended and not count and not self._closed:
             self._lost = True
             self.sink.link_lost(None)

@@ -88,6 +88,7 @@ class TcpLink:
     def read(self, timeout: float | None) -> int:
         """Receive once into the sink's buffers; wait up to `timeout` seconds if nothing is there."""
         self._reading = True
+        taking = False
         try:
             if self._closed or self._lost:
                 return 0
@@ -95,6 +96,7 @@ class TcpLink:
             if timeout != 0 and not self._sleep(timeout):
                 return 0
             sink = self.sink
+            taking = True
             try:
                 count = self._receive(sink.get_buffers()) if self._crowded else readv(self._descriptor, sink.get_buffers())
             except BlockingIOError:
@@ -105,6 +107,13 @@ class TcpLink:
                 return self._lose(None)
             sink.buffer_updated(count)
             return count
+        except Exception:
+            raise
+        except BaseException:
+            if taking:
+                # An interrupt: what was received may be lost, unless the peer sends it again.
+                self._lose(InterruptedError(errno.EINTR, "an exception came while receiving"))
+            raise
         finally:
             self._reading = False
             if self._closed:
