@@ -60,7 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--api",
         default="blocking",
         metavar="NAME,...",
-        help="the APIs to use them by: blocking, asyncio, or both (default: %(default)s)",
+        help="the APIs to use them by: blocking, asyncio, uvloop (which is asyncio on that event loop) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--peers",
+        nargs="?",
+        const="all",
+        default="",
+        metavar="NAME,...",
+        help="measure what else people use, too, all that is installed here or those named: pynng, grpc (grpc-unary, "
+        "grpc-stream), http, websockets (also websockets-asyncio), plain-streams, redis, nats; -uvloop after the name of one "
+        "that is on an event loop puts it on that one",
     )
     parser.add_argument(
         "--messages",
@@ -139,7 +149,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="MODULE:NAME",
         help="measure this too: a tcpconn_bench.subjects.Subject that can be imported, also from the current directory, or "
-        "any floor by its name; may be repeated",
+        "any floor or peer by its name; may be repeated",
     )
     parser.add_argument(
         "--against",
@@ -173,8 +183,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None and not args.json.absolute().parent.is_dir():
         return _complain(f"cannot write {args.json}: there is no directory {args.json.parent}", USAGE)
     for api in _names(args.api) or ("none",):
-        if api not in ("blocking", "asyncio"):
-            return _complain(f"--api {api!r}: there are 'blocking' and 'asyncio'", USAGE)
+        if api not in ("blocking", "asyncio", "uvloop"):
+            return _complain(f"--api {api!r}: there are 'blocking', 'asyncio' and 'uvloop'", USAGE)
     if args.sizes and args.messages is not None:
         return _complain("--sizes makes messages and --messages reads them: give one of the two", USAGE)
     try:
@@ -233,6 +243,7 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(
         backends=_names(args.backends),
         apis=_names(args.api),
+        peers=_names(args.peers),
         subjects=tuple(args.subject),
         variants=(*args.variant, *(variants.ABLATION if args.ablation else ())),
         floors=args.floors != "none",

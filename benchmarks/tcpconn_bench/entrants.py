@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 from tcpconn_bench import variants
 from tcpconn_bench.results import Record
-from tcpconn_bench.subjects import ASYNCIO, FLOORS, FURTHER_FLOORS, PLAIN, find
+from tcpconn_bench.subjects import ASYNCIO, FLOORS, FURTHER_FLOORS, PEERS, PLAIN, UVLOOP, find
 from tcpconn_bench.subjects.base import Candidate
 
 __all__ = ["Entrant", "Names", "UsageError", "choose"]
+
+
+_ENDINGS = {"blocking": "", "asyncio": ASYNCIO, "uvloop": UVLOOP}
+"""What the name of a backend has at its end that is used by an API."""
 
 
 class UsageError(ValueError):
@@ -25,9 +29,10 @@ class Names:
 
     Attributes:
         backends: names of backends of tcpconn.
-        apis: which of its APIs each is used by: "blocking", "asyncio".
+        apis: which of its APIs each is used by: "blocking", "asyncio", and "uvloop" for the latter on that event loop.
         variants: keys of variants, as `tcp:busy_poll=0`; their backends take part with them.
-        subjects: further subjects: floors by name, others as `module:name`.
+        peers: names of peers, or what several names begin with: "grpc" for `grpc-unary` and `grpc-stream`; "all" for all.
+        subjects: further subjects: floors and peers by name, others as `module:name`.
         floors: whether each backend's floor is measured with it.
         further_floors: whether its further floors are, too.
     """
@@ -35,6 +40,7 @@ class Names:
     backends: tuple[str, ...]
     apis: tuple[str, ...]
     variants: tuple[str, ...]
+    peers: tuple[str, ...]
     subjects: tuple[str, ...]
     floors: bool
     further_floors: bool
@@ -76,9 +82,10 @@ def _keys(names: Names) -> dict[str, variants.Variant | None]:
         changed = [variants.parse(key) for key in dict.fromkeys(names.variants)]
     except ValueError as error:
         raise UsageError(str(error)) from error
-    backends = [backend if api == "blocking" else backend + ASYNCIO for backend in names.backends for api in names.apis]
+    backends = [backend + _ENDINGS[api] for backend in names.backends for api in names.apis]
+    peers = [peer for name in names.peers for peer in _peers(name)]
     keys: dict[str, variants.Variant | None] = {}
-    for subject in (*backends, *(variant.base for variant in changed), *names.subjects):
+    for subject in (*backends, *(variant.base for variant in changed), *peers, *names.subjects):
         keys.setdefault(subject, None)
         keys.update((variant.key, variant) for variant in changed if variant.base == subject)
         if names.floors and subject in FLOORS:
@@ -88,9 +95,23 @@ def _keys(names: Names) -> dict[str, variants.Variant | None]:
     return keys
 
 
+def _peers(name: str) -> list[str]:
+    """Return the keys of the peers that a name stands for."""
+    plain = name.removesuffix(UVLOOP)
+    if name == "all":
+        return list(PEERS)
+    if plain in PEERS and plain != name:
+        return [name]
+    found = [peer for peer in PEERS if peer == name or peer.startswith(f"{name}-")]
+    if not found:
+        raise UsageError(f"there is no peer {name!r}; there are {', '.join(PEERS)}")
+    return found
+
+
 def _find(key: str, names: Names) -> tuple[Candidate, str | None]:
     """Return a subject, and why it cannot be measured here, or None."""
-    if key.removesuffix(ASYNCIO) in names.backends and (":" in key or key in PLAIN):
+    backend = key.removesuffix(ASYNCIO).removesuffix(UVLOOP)
+    if backend in names.backends and (":" in key or backend in PLAIN | PEERS):
         raise UsageError(f"{key!r} is no backend of tcpconn; name further subjects with --subject")
     try:
         subject = find(key)

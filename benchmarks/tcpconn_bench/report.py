@@ -217,7 +217,8 @@ def _figure(figures: Figures, workload: str, heading: str) -> str:
 
 def _ratio(ratios: Figures | None, workload: str, figure: str) -> str:
     ratio = None if ratios is None else ratios[workload][figure]
-    return "" if ratio is None else f"{ratio['ratio']:.2f}"
+    # Two digits that count, also of what is a hundredth of its floor.
+    return "" if ratio is None else f"{ratio['ratio']:{'.2f' if ratio['ratio'] >= 0.1 else '.2g'}}"
 
 
 def _style(subject: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar, cast
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.serving import serve, serve_asyncio
 from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Subject, find, is_async
-from tcpconn_bench.subjects.base import AsyncListener
+from tcpconn_bench.subjects.base import AsyncListener, event_loop_of
 from tcpconn_bench.workloads import WORKLOADS, summarize, take
 from tcpconn_bench.workloads_asyncio import ASYNC_WORKLOADS
 
@@ -231,7 +231,8 @@ def main(arguments: list[str]) -> int:
         gc.collect()
         gc.freeze()
         if is_async(subject):
-            asyncio.run(AsyncWorker(subject, messages, control).run())
+            with asyncio.Runner(loop_factory=event_loop_of(subject)) as runner:
+                runner.run(AsyncWorker(subject, messages, control).run())
         else:
             Worker(cast("Subject", subject), messages, control).run()
     except Exception as error:

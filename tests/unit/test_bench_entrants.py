@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
 from tcpconn_bench.entrants import Names, UsageError, choose
+from tcpconn_bench.subjects import PEERS
 
 pytest.importorskip("zmq")
 
@@ -16,6 +18,7 @@ def names(**changes: Any) -> Names:
         "backends": ("tcp",),
         "apis": ("blocking",),
         "variants": (),
+        "peers": (),
         "subjects": (),
         "floors": True,
         "further_floors": False,
@@ -46,6 +49,29 @@ def test_each_backend_is_used_by_each_api() -> None:
     assert chosen(apis=("blocking", "asyncio")) == ["tcp", "plain-socket", "tcp-asyncio", "plain-protocol"]
 
 
+def test_each_backend_on_uvloop_has_a_floor_on_uvloop() -> None:
+    assert chosen(apis=("uvloop",)) == ["tcp-uvloop", "plain-protocol-uvloop"]
+    assert chosen(apis=("uvloop",), further_floors=True) == ["tcp-uvloop", "plain-protocol-uvloop", "plain-streams-uvloop"]
+
+
+def test_peers_are_chosen_by_their_names_or_by_what_several_begin_with() -> None:
+    def keys(*peers: str) -> list[str]:
+        entrants, skipped = choose(names(backends=(), peers=peers))
+        return sorted([*(entrant.key for entrant in entrants), *skipped])
+
+    assert keys("grpc", "http") == ["grpc-stream", "grpc-unary", "http"]
+    assert keys("websockets-asyncio") == ["websockets-asyncio"]
+    assert keys("plain-streams-uvloop") == ["plain-streams-uvloop"]
+    assert keys("all") == sorted(PEERS)
+
+
+def test_a_peer_that_cannot_be_measured_here_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynng", None)
+    entrants, skipped = choose(names(backends=(), peers=("pynng", "plain-streams")))
+    assert [entrant.key for entrant in entrants] == ["plain-streams"]
+    assert "pynng cannot be imported" in skipped["pynng"]
+
+
 def test_a_subject_that_is_named_twice_takes_part_once() -> None:
     assert chosen(subjects=("plain-socket", "polling-socket"), variants=("tcp:busy_poll=0",) * 2) == [
         "tcp",
@@ -73,6 +99,9 @@ def test_a_variant_brings_its_backend_with_it_and_knows_what_it_changes() -> Non
         ({"variants": ("pigeon:busy_poll=0",)}, "backend='pigeon'"),
         ({"backends": ("tcp:busy_poll=0",)}, "is no backend of tcpconn"),
         ({"backends": ("polling-socket",)}, "'polling-socket' is no backend of tcpconn"),
+        ({"peers": ("pigeon",)}, "there is no peer 'pigeon'; there are pynng, grpc-unary"),
+        ({"backends": ("http",)}, "'http' is no backend of tcpconn"),
+        ({"peers": ("redis-uvloop",)}, "'redis' is not on an event loop"),
         ({"subjects": ("no_such_module:subject",)}, "cannot be loaded"),
     ],
 )

@@ -11,8 +11,10 @@ __all__ = [
     "ASYNCIO",
     "FLOORS",
     "FURTHER_FLOORS",
+    "PEERS",
     "PLAIN",
     "UNIX",
+    "UVLOOP",
     "AsyncEndpoint",
     "AsyncSubject",
     "Endpoint",
@@ -26,6 +28,9 @@ __all__ = [
 ASYNCIO = "-asyncio"
 """What the name of a backend ends in that is used by the asyncio API."""
 
+UVLOOP = "-uvloop"
+"""What the name of a backend ends in that is used by the asyncio API on uvloop's event loop, and of any other subject on it."""
+
 UNIX = "unix"
 """The backend tcp over a Unix socket, which is a subject beside tcp over the loopback interface."""
 
@@ -35,6 +40,8 @@ FLOORS = {
     "zmq": "plain-pyzmq",
     f"tcp{ASYNCIO}": "plain-protocol",
     f"zmq{ASYNCIO}": "plain-zmq.asyncio",
+    f"tcp{UVLOOP}": f"plain-protocol{UVLOOP}",
+    f"zmq{UVLOOP}": f"plain-zmq.asyncio{UVLOOP}",
 }
 """What each backend is built on; a backend that is not named here has no floor."""
 
@@ -42,6 +49,7 @@ FURTHER_FLOORS = {
     "tcp": ("polling-socket",),
     "zmq": ("plain-pyzmq-nocopy",),
     f"tcp{ASYNCIO}": ("plain-streams",),
+    f"tcp{UVLOOP}": (f"plain-streams{UVLOOP}",),
 }
 """What else can be done with the same means."""
 
@@ -57,21 +65,37 @@ PLAIN = {
 }
 """The floors, each with the module of this package that it is in; imported only when asked for."""
 
+PEERS = {
+    "pynng": "pynng_pair:PynngPair",
+    "grpc-unary": "grpc_calls:GrpcUnary",
+    "grpc-stream": "grpc_calls:GrpcStream",
+    "http": "http_keep_alive:HttpKeepAlive",
+    "websockets": "websocket:Websockets",
+    "websockets-asyncio": "websocket:WebsocketsAsyncio",
+    "plain-streams": PLAIN["plain-streams"],
+    "redis": "redis_lists:RedisLists",
+    "nats": "nats_core:NatsCore",
+}
+"""What else people use, likewise; asyncio's streams, which are a floor, are among them."""
+
 
 def find(name: str) -> Subject | AsyncSubject:
     """Return the subject called `name`.
 
     Args:
-        name: the name of a floor or of a backend, the latter with `-asyncio` for the asyncio API and with `:SETTING=VALUE`
-            for other settings than those in force (`unix` is the backend tcp over a Unix socket), or `module:name` for a
-            subject from elsewhere.
+        name: the name of a floor, of a peer or of a backend, the latter with `-asyncio` for the asyncio API and with
+            `:SETTING=VALUE` for other settings than those in force (`unix` is the backend tcp over a Unix socket), or
+            `module:name` for a subject from elsewhere. With `-uvloop` at its end it is on that event loop.
 
     Raises:
-        ValueError: there is no such module or name in it, or it is no variant of a backend.
+        ValueError: there is no such module or name in it, it is no variant of a backend, or it has no event loop.
         tcpconn.ConfigError: no backend of that name is installed.
     """
-    if name in PLAIN:
-        return _load(f"{__name__}.{PLAIN[name]}")
+    shipped = PLAIN | PEERS
+    if name in shipped:
+        return _load(f"{__name__}.{shipped[name]}")
+    if name.endswith(UVLOOP) and name.removesuffix(UVLOOP) in shipped:
+        return _on_uvloop(find(name.removesuffix(UVLOOP)), name)
     if ":" in name and not variants.is_variant(name):
         return _load(name)
     return _find_backend(name)
@@ -82,17 +106,27 @@ def _find_backend(key: str) -> Subject | AsyncSubject:
     if variants.is_variant(key):
         variant = variants.parse(key)
         name, base, settings = variant.name, variant.base, dict(variant.settings)
-        if base in PLAIN:
+        if base.removesuffix(UVLOOP) in PLAIN | PEERS:
             raise ValueError(f"{base!r} is no backend of tcpconn and has no settings")
-    unix = base.removesuffix(ASYNCIO) == UNIX
-    backend = "tcp" if unix else base.removesuffix(ASYNCIO)
-    if base.endswith(ASYNCIO):
+    backend = base.removesuffix(ASYNCIO).removesuffix(UVLOOP)
+    unix = backend == UNIX
+    backend = "tcp" if unix else backend
+    if base.endswith((ASYNCIO, UVLOOP)):
         from tcpconn_bench.subjects.ours_asyncio import TcpconnAsyncio
 
-        return TcpconnAsyncio(name, backend, FLOORS.get(base), settings, unix=unix)
+        subject = TcpconnAsyncio(name, backend, FLOORS.get(base), settings, unix=unix)
+        return _on_uvloop(subject, name) if base.endswith(UVLOOP) else subject
     from tcpconn_bench.subjects.ours import Tcpconn
 
     return Tcpconn(name, backend, FLOORS.get(base), settings, unix=unix)
+
+
+def _on_uvloop(subject: Subject | AsyncSubject, name: str) -> AsyncSubject:
+    if not is_async(subject):
+        raise ValueError(f"{subject.name!r} is not on an event loop, so not on uvloop's either")
+    from tcpconn_bench.subjects.on_uvloop import OnUvloop
+
+    return OnUvloop(subject, name)
 
 
 def _load(name: str) -> Subject | AsyncSubject:

@@ -7,7 +7,8 @@ ours is named to the comparison as `module:name`; the name must be a `Subject`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeGuard
 
@@ -20,6 +21,7 @@ __all__ = [
     "Listener",
     "Message",
     "Subject",
+    "event_loop_of",
     "is_async",
 ]
 
@@ -160,7 +162,10 @@ class Subject(Candidate, Protocol):
 
 
 class AsyncSubject(Candidate, Protocol):
-    """Something to compare that works on an asyncio event loop, which is running when any of its methods is called."""
+    """Something to compare that works on an asyncio event loop, which is running when any of its methods is called.
+
+    It may have a method `new_event_loop` that makes the event loop; otherwise it is asyncio's own.
+    """
 
     async def listen(self) -> AsyncListener:
         """Listen on an address that is free."""
@@ -174,3 +179,9 @@ class AsyncSubject(Candidate, Protocol):
 def is_async(subject: Subject | AsyncSubject) -> TypeGuard[AsyncSubject]:
     """Whether a subject is one for an event loop."""
     return iscoroutinefunction(subject.listen)
+
+
+def event_loop_of(subject: AsyncSubject) -> Callable[[], AbstractEventLoop] | None:
+    """Return what makes the event loop of a subject that is not for asyncio's own."""
+    maker: Callable[[], AbstractEventLoop] | None = getattr(subject, "new_event_loop", None)
+    return maker
