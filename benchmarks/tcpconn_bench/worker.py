@@ -11,20 +11,19 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from time import process_time
 from typing import Any, Protocol, TypeVar, cast
 
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.serving import serve, serve_asyncio
 from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Subject, find, is_async
 from tcpconn_bench.subjects.base import AsyncListener, event_loop_of
+from tcpconn_bench.usage import Usage
 from tcpconn_bench.workloads import WORKLOADS, summarize, take
 from tcpconn_bench.workloads_asyncio import ASYNC_WORKLOADS
 
@@ -134,11 +133,12 @@ class Worker:
 
     def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
+        usage = Usage()
         part = _prepare(WORKLOADS, self._messages, command, self._control)
-        begun = process_time()
+        begun = usage.cpu_seconds()
         result = part(self._endpoint)
-        result["cpu_seconds"] = process_time() - begun
-        result["peak_memory"] = _peak_memory()
+        result["cpu_seconds"] = usage.cpu_seconds() - begun
+        result["peak_memory"] = usage.peak_memory()
         return summarize(result)
 
     def _close(self) -> None:
@@ -207,18 +207,13 @@ class AsyncWorker:
 
     async def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
+        usage = Usage()
         part = _prepare(ASYNC_WORKLOADS, self._messages, command, self._control)
-        begun = process_time()
+        begun = usage.cpu_seconds()
         result = await part(self._endpoint)
-        result["cpu_seconds"] = process_time() - begun
-        result["peak_memory"] = _peak_memory()
+        result["cpu_seconds"] = usage.cpu_seconds() - begun
+        result["peak_memory"] = usage.peak_memory()
         return summarize(result)
-
-
-def _peak_memory() -> int:
-    """Return the most memory that this process has had so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(arguments: list[str]) -> int:

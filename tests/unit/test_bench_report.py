@@ -112,7 +112,7 @@ def test_settings_that_are_not_turned_off_make_no_ablation(records: list[Record]
 def test_several_floors_have_a_table_with_the_ratio_to_each(records: list[Record]) -> None:
     text = shown(with_variant_and_further_floor(records, None))
     assert "ratio of p50 µs to each floor" in " ".join(text.split())
-    assert rows(text, "tcp leader_followers=false") == [["8.00", "40.00"], ["0.12", "0.03"]]
+    assert rows(text, "tcp leader_followers=false") == [["8.00", "40.00"], ["0.12", "0.025"]]
     assert ["2.00", "10.00"] in rows(text, "tcp")
 
 
