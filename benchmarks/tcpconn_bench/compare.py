@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backends",
         default="tcp,zmq",
         metavar="NAME,...",
-        help="the backends to compare; unix is tcp over a Unix socket (default: %(default)s)",
+        help="the backends to compare; unix is tcp over a Unix socket, memory is within one process (default: %(default)s)",
     )
     parser.add_argument(
         "--api",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tcpconn_bench import variants
 from tcpconn_bench.results import Record
 from tcpconn_bench.subjects import ASYNCIO, FLOORS, FURTHER_FLOORS, PEERS, PLAIN, UVLOOP, find
-from tcpconn_bench.subjects.base import Candidate
+from tcpconn_bench.subjects.base import Candidate, is_within_one_process
 
 __all__ = ["Entrant", "Names", "UsageError", "choose"]
 
@@ -48,10 +48,16 @@ class Names:
 
 @dataclass(slots=True)
 class Entrant:
-    """A subject on its way through the comparison; `key` is the name by which its processes find it."""
+    """A subject on its way through the comparison.
+
+    Attributes:
+        key: the name by which its processes find it.
+        within_one_process: whether it has one process in place of two.
+    """
 
     key: str
     record: Record
+    within_one_process: bool
 
 
 def choose(names: Names) -> tuple[list[Entrant], dict[str, str]]:
@@ -72,7 +78,7 @@ def choose(names: Names) -> tuple[list[Entrant], dict[str, str]]:
             record = Record(subject.name, subject.role, subject.floor)
             if variant is not None:
                 record.variant_of, record.changes = variant.base, dict(variant.settings)
-            entrants.append(Entrant(key, record))
+            entrants.append(Entrant(key, record, is_within_one_process(subject)))
     return entrants, skipped
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any
 
-__all__ = ["Pair", "SubjectFailed", "WorkerProcess", "gather"]
+__all__ = ["Pair", "SubjectFailed", "Worker", "WorkerProcess", "gather"]
 
 _GRACE = 2.0
 _SHOWN_LINES = 15
@@ -34,27 +34,17 @@ def _temporary(messages: Path | None) -> dict[str, str]:
     return {} if messages is None else {"TMPDIR": str(messages.parent)}
 
 
-class WorkerProcess:
-    """One child process, in a session of its own: Ctrl-C reaches the comparison alone, which then ends the process."""
+class Worker:
+    """What carries out the commands of one side, in a process that it may share with the other side."""
 
-    def __init__(self, side: str, subject: str, messages: Path | None = None) -> None:
+    def __init__(
+        self, side: str, process: subprocess.Popen[bytes], errors: IO[bytes], commands: IO[bytes], answers: IO[bytes]
+    ) -> None:
         self.side = side
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        # The child finds the same packages as this process, whether they are installed or on a path set by hand.
-        path = os.pathsep.join(part for part in sys.path if part)
-        self._process = subprocess.Popen(
-            # -P: a file of the user's in the current directory must not take the place of a module.
-            [sys.executable, "-P", "-m", "tcpconn_bench.worker", subject, *([] if messages is None else [str(messages)])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": path, **_temporary(messages)},
-            start_new_session=True,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._commands = self._process.stdin
-        self._answers = self._process.stdout
+        self._process = process
+        self._errors = errors
+        self._commands = commands
+        self._answers = answers
         self._read = b""
 
     @property
@@ -127,14 +117,58 @@ class WorkerProcess:
         self._errors.close()
 
 
-def gather(workers: Iterable[WorkerProcess], timeout: float) -> list[dict[str, Any]]:
+class WorkerProcess(Worker):
+    """One child process, in a session of its own: Ctrl-C reaches the comparison alone, which then ends the process.
+
+    Args:
+        side: "server" or "client".
+        subject: the name by which it finds its subject.
+        messages: the file with the messages, or None.
+        other_side: what else it is, if it is both sides.
+
+    Attributes:
+        other: the worker of the other side, if it is both sides.
+    """
+
+    def __init__(self, side: str, subject: str, messages: Path | None = None, other_side: str | None = None) -> None:
+        errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        # The child finds the same packages as this process, whether they are installed or on a path set by hand.
+        path = os.pathsep.join(part for part in sys.path if part)
+        # -P: a file of the user's in the current directory must not take the place of a module.
+        command = [sys.executable, "-P", "-m", "tcpconn_bench.worker", subject, *([] if messages is None else [str(messages)])]
+        given: tuple[int, ...] = ()
+        if other_side is not None:
+            their_commands, commands = os.pipe()
+            answers, their_answers = os.pipe()
+            given = (their_commands, their_answers)
+            command += map(str, given)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": path, **_temporary(messages)},
+            start_new_session=True,
+            pass_fds=given,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        super().__init__(side, process, errors, process.stdin, process.stdout)
+        self.other: Worker | None = None
+        if other_side is not None:
+            for descriptor in given:
+                os.close(descriptor)
+            self.other = Worker(other_side, process, errors, os.fdopen(commands, "wb"), os.fdopen(answers, "rb"))
+
+
+def gather(workers: Iterable[Worker], timeout: float) -> list[dict[str, Any]]:
     """Wait until each worker has answered once and return the answers in the workers' order.
 
     Raises:
         SubjectFailed: one of them fails, or has not answered after `timeout` seconds.
     """
     workers = list(workers)
-    answers: dict[WorkerProcess, dict[str, Any]] = {}
+    answers: dict[Worker, dict[str, Any]] = {}
     deadline = monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for worker in workers:
@@ -175,14 +209,24 @@ def _other_failures(selector: selectors.BaseSelector) -> list[str]:
 class Pair:
     """The two processes of one subject and the connection between them; used as a context manager by one thread.
 
+    Args:
+        subject: the name by which they find it.
+        messages: the file with the messages.
+        timeout: seconds that each step may take.
+        one_process: whether both sides are in one process.
+
     Attributes:
         settings: what the subject's server process said of its settings.
     """
 
-    def __init__(self, subject: str, messages: Path, timeout: float) -> None:
+    def __init__(self, subject: str, messages: Path, timeout: float, *, one_process: bool = False) -> None:
         self._timeout = timeout
         self.settings: dict[str, Any] = {}
-        self.server = WorkerProcess("server", subject, messages)
+        self.client: Worker
+        self.server = WorkerProcess("server", subject, messages, "client" if one_process else None)
+        if self.server.other is not None:
+            self.client = self.server.other
+            return
         try:
             self.client = WorkerProcess("client", subject, messages)
         except BaseException:

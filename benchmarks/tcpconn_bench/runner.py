@@ -117,7 +117,7 @@ def _round(entrant: Entrant, messages: MessageSet, path: Path, number: int, opti
     record = entrant.record
     series = record.series.setdefault(messages.size, Series())
     try:
-        with Pair(entrant.key, path, options.timeout) as pair:
+        with Pair(entrant.key, path, options.timeout, one_process=entrant.within_one_process) as pair:
             pair.connect()
             record.settings = pair.settings
             series.rounds.append(_measure(pair, series, messages.messages, number, options))

@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-__all__ = ["Usage"]
+__all__ = ["NoUsage", "Usage"]
 
 _OF_A_PROCESS = 2
 """One of Linux' clocks: the processor time of another process, all its threads together (`CPUCLOCK_SCHED`)."""
@@ -31,6 +31,19 @@ class Usage:
         """Return the most memory that each of them has had so far, in bytes, added up."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return (peak if sys.platform == "darwin" else peak * 1024) + sum(map(_peak_memory, self._others))
+
+
+class NoUsage(Usage):
+    """Nothing, for a side whose process is the other side's, too, which counts it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def cpu_seconds(self) -> float:
+        return 0.0
+
+    def peak_memory(self) -> int:
+        return 0
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -1,8 +1,9 @@
-"""One process of a subject: `python -m tcpconn_bench.worker SUBJECT [MESSAGES]`, told what to do line by line.
+"""One process of a subject: `python -m tcpconn_bench.worker SUBJECT [MESSAGES [FD FD]]`, told what to do line by line.
 
 Commands come as JSON on standard input and each is answered by a line of JSON on standard output (`processes.py` is the
 other side). The process ends when its standard input does, whatever it is doing: so it cannot outlive the comparison,
-even if that is killed.
+even if that is killed. With the descriptors of a second pair of pipes it is both sides of a subject that needs that, each with
+its own commands: in two threads, or on one event loop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
@@ -23,7 +26,7 @@ from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.serving import serve, serve_asyncio
 from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Subject, find, is_async
 from tcpconn_bench.subjects.base import AsyncListener, event_loop_of
-from tcpconn_bench.usage import Usage
+from tcpconn_bench.usage import NoUsage, Usage
 from tcpconn_bench.workloads import WORKLOADS, summarize, take
 from tcpconn_bench.workloads_asyncio import ASYNC_WORKLOADS
 
@@ -31,20 +34,19 @@ __all__ = ["main"]
 
 
 class Control:
-    """The pipes to the process that started this one."""
+    """The pipes to the process that started this one, by their descriptors here."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: int, answers: int) -> None:
         self.commands: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._heard: Callable[[], object] = _nothing
-        # What a subject prints must not look like an answer: standard output becomes standard error.
-        self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)
+        self._in = commands
+        self._answers = os.fdopen(answers, "w", encoding="utf-8")
         threading.Thread(target=self._read, name="control", daemon=True).start()
 
     def _read(self) -> None:
         # Not by `sys.stdin`: a thread that waits inside it makes the interpreter abort when the main thread ends.
         rest = b""
-        while data := os.read(0, 65536):
+        while data := os.read(self._in, 65536):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self.commands.put(json.loads(line))
@@ -90,9 +92,17 @@ def _prepare(tasks: Mapping[str, _Task[P]], messages: list[bytes], command: Mapp
 
 
 class Worker:
-    """Carries out commands; owned by `main`, used by one thread."""
+    """Carries out commands; owned by `main`, used by one thread.
 
-    def __init__(self, subject: Subject, messages: list[bytes], control: Control) -> None:
+    Args:
+        subject: what it listens and connects by.
+        messages: the messages.
+        control: where commands come from.
+        usage: how it finds out what a workload costs.
+    """
+
+    def __init__(self, subject: Subject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
+        self._usage = usage
         self._subject = subject
         self._messages = messages
         self._control = control
@@ -133,7 +143,7 @@ class Worker:
 
     def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
-        usage = Usage()
+        usage = self._usage()
         part = _prepare(WORKLOADS, self._messages, command, self._control)
         begun = usage.cpu_seconds()
         result = part(self._endpoint)
@@ -149,9 +159,10 @@ class Worker:
 
 
 class AsyncWorker:
-    """Carries out commands for a subject on an event loop, which goes on between them."""
+    """Carries out commands for a subject on an event loop, which goes on between them; otherwise as `Worker`."""
 
-    def __init__(self, subject: AsyncSubject, messages: list[bytes], control: Control) -> None:
+    def __init__(self, subject: AsyncSubject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
+        self._usage = usage
         self._subject = subject
         self._messages = messages
         self._control = control
@@ -207,7 +218,7 @@ class AsyncWorker:
 
     async def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
         assert self._endpoint is not None
-        usage = Usage()
+        usage = self._usage()
         part = _prepare(ASYNC_WORKLOADS, self._messages, command, self._control)
         begun = usage.cpu_seconds()
         result = await part(self._endpoint)
@@ -216,24 +227,62 @@ class AsyncWorker:
         return summarize(result)
 
 
-def main(arguments: list[str]) -> int:
-    """Serve one subject; returns the exit code."""
-    name, *path = arguments
-    control = Control()
+@contextmanager
+def _telling(control: Control) -> Iterator[None]:
+    """Tell what goes wrong.
+
+    Raises:
+        SystemExit: something did.
+    """
     try:
-        messages = MessageSet.restore(Path(path[0])) if path else []
-        subject = find(name)
-        gc.collect()
-        gc.freeze()
-        if is_async(subject):
-            with asyncio.Runner(loop_factory=event_loop_of(subject)) as runner:
-                runner.run(AsyncWorker(subject, messages, control).run())
-        else:
-            Worker(cast("Subject", subject), messages, control).run()
+        yield
     except Exception as error:
         traceback.print_exc()
         control.answer(error=f"{type(error).__name__}: {error}")
-        return 1
+        raise SystemExit(1) from None
+
+
+def _block(subject: Subject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
+    with _telling(control):
+        Worker(subject, messages, control, usage).run()
+
+
+async def _serve(subject: AsyncSubject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
+    with _telling(control):
+        await AsyncWorker(subject, messages, control, usage).run()
+
+
+async def _serve_all(subject: AsyncSubject, sides: Sequence[tuple[list[bytes], Control, Callable[[], Usage]]]) -> None:
+    await asyncio.gather(*(_serve(subject, *side) for side in sides))
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one subject; returns the exit code."""
+    name, path, *descriptors = (*arguments, "") if len(arguments) == 1 else arguments
+    # What a subject prints must not look like an answer: standard output becomes standard error.
+    controls = [Control(0, os.dup(1))]
+    os.dup2(2, 1)
+    if descriptors:
+        controls.append(Control(*map(int, descriptors)))
+    with _telling(controls[0]):
+        messages = MessageSet.restore(Path(path)) if path else []
+        subject = find(name)
+    gc.collect()
+    gc.freeze()
+    # What the process uses is counted once, whoever else is in it.
+    sides: list[tuple[list[bytes], Control, Callable[[], Usage]]] = [(messages, control, NoUsage) for control in controls]
+    sides[0] = (messages, controls[0], Usage)
+    if is_async(subject):
+        with asyncio.Runner(loop_factory=event_loop_of(subject)) as runner:
+            runner.run(_serve_all(subject, sides))
+    else:
+        first, *others = (partial(_block, cast("Subject", subject), *side) for side in sides)
+        threads = [threading.Thread(target=other, name="other side", daemon=True) for other in others]
+        for thread in threads:
+            thread.start()
+        first()
+        for thread in threads:
+            thread.join()
     return 0
 
 

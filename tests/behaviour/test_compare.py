@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 import tcpconn
+from tcpconn_bench.subjects.plain_queue import PlainQueue
 from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
 from tcpconn_bench.variants import SWITCHES
 
@@ -136,6 +137,19 @@ class Recording(PlainSocket):
             file.write(json.dumps(line) + "\n")
 
 
+class Faulty(PlainQueue):
+    """Both its ends are in one process, and the client's fails."""
+
+    name = "faulty"
+    role = "peer"
+
+    def connect(self, address: str) -> Any:
+        end = super().connect(address)
+        end.receive = Raising.receive.__get__(end)
+        return end
+
+
+faulty = Faulty()
 first = Recording("first")
 second = Recording("second")
 third = Recording("third")
@@ -249,6 +263,26 @@ def test_unix_sockets_are_measured_by_both_apis_and_none_is_left(environment: di
     subjects = json.loads(path.read_text())["subjects"]
     assert list(subjects) == ["unix", "plain-unix-socket", "unix-asyncio"]
     assert all(subject["failures"] == 0 and len(subject["rounds"]) == 2 for subject in subjects.values())
+
+
+def test_memory_is_measured_in_one_process_beside_a_queue(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    done = compare(environment, "--backends", "memory", "--api", "blocking,asyncio,uvloop", *SMALL, "--json", path)
+    assert done.returncode == 0, done.stdout
+    subjects = json.loads(path.read_text())["subjects"]
+    assert list(subjects) == ["memory", "plain-queue", "memory-asyncio", "memory-uvloop"]
+    for subject in subjects.values():
+        assert (subject["messages"], subject["failures"], len(subject["rounds"])) == (174, 0, 2)
+        # One process: what it uses is counted once.
+        for measured in subject["rounds"]:
+            assert measured["stream"]["client_peak_memory"] == measured["stream"]["client_cpu_seconds"] == 0
+            assert measured["stream"]["server_peak_memory"] > 10_000_000
+            assert measured["stream"]["server_cpu_seconds"] > 0
+
+
+def test_a_fault_within_one_process_is_told_and_ends_it(environment: dict[str, str], tmp_path: Path) -> None:
+    found = compare_one(environment, "faulty", tmp_path / "r.json")
+    assert "the client's process failed: RuntimeError: no more of this" in found["error"]
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_measured(environment: dict[str, str]) -> None:
@@ -391,12 +425,11 @@ def test_a_subject_that_does_not_get_on_is_given_up_after_the_timeout(environmen
 
 def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict[str, str], tmp_path: Path) -> None:
     both = ["--subject", "test_compare:Absent", "--subject", "plain-socket"]
-    done = compare(environment, "--backends", "memory", *both, *SMALL, "--json", tmp_path / "r.json")
+    done = compare(environment, "--backends", "", *both, *SMALL, "--json", tmp_path / "r.json")
     assert done.returncode == 0, done.stderr
     assert "skipped absent: its package is not on [this] machine" in done.stdout
-    assert "skipped memory: it carries messages within one process" in done.stdout
     assert list(json.loads((tmp_path / "r.json").read_text())["subjects"]) == ["plain-socket"]
-    done = compare(environment, "--backends", "memory", *SMALL)
+    done = compare(environment, "--backends", "", "--subject", "test_compare:Absent", *SMALL)
     assert (done.returncode, "nothing could be measured" in done.stderr) == (1, True)
 
 

@@ -32,7 +32,7 @@ from tcpconn_bench.subjects.polling_socket import PollingSocket
 SIZES = [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 256 * 1024 - 1, 256 * 1024, 300_000, 1_000_000]
 DEADLINE = 30
 
-FLOORS = ["plain-socket", "plain-unix-socket", "polling-socket", "plain-pyzmq", "plain-pyzmq-nocopy"]
+FLOORS = ["plain-queue", "plain-socket", "plain-unix-socket", "polling-socket", "plain-pyzmq", "plain-pyzmq-nocopy"]
 PEERS_THAT_BLOCK = ["pynng", "websockets", "redis"]
 ON_A_LOOP = [
     *("plain-protocol", "plain-streams", "plain-zmq.asyncio", "tcp-asyncio", "unix-asyncio", "zmq-asyncio"),

@@ -23,6 +23,7 @@ __all__ = [
     "Subject",
     "event_loop_of",
     "is_async",
+    "is_within_one_process",
 ]
 
 Message = bytes | bytearray | memoryview
@@ -116,7 +117,11 @@ class AsyncListener(Protocol):
 
 
 class Candidate(Protocol):
-    """What subjects of both kinds have."""
+    """What subjects of both kinds have.
+
+    One that has a true attribute `within_one_process` has both ends in one process, in two threads or on one event loop, and
+    both are made by the same object.
+    """
 
     @property
     def name(self) -> str:
@@ -185,3 +190,8 @@ def event_loop_of(subject: AsyncSubject) -> Callable[[], AbstractEventLoop] | No
     """Return what makes the event loop of a subject that is not for asyncio's own."""
     maker: Callable[[], AbstractEventLoop] | None = getattr(subject, "new_event_loop", None)
     return maker
+
+
+def is_within_one_process(subject: Candidate) -> bool:
+    """Whether both ends of a subject have to be in one process."""
+    return bool(getattr(subject, "within_one_process", False))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from tcpconn_bench.subjects.base import AsyncEndpoint, AsyncListener, AsyncSubject
+from tcpconn_bench.subjects.base import AsyncEndpoint, AsyncListener, AsyncSubject, is_within_one_process
 
 __all__ = ["OnUvloop"]
 
@@ -20,6 +20,7 @@ class OnUvloop:
         self.name = name
         self.role = subject.role
         self.floor = subject.floor
+        self.within_one_process = is_within_one_process(subject)
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         import uvloop

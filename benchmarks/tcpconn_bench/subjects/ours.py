@@ -67,6 +67,7 @@ class Backend:
     Attributes:
         overrides: the settings that are not left to what is in force here: the backend, and what a variant changes.
         unix: whether it is over a Unix socket.
+        within_one_process: whether it joins threads and no processes.
     """
 
     def __init__(self, name: str, backend: str, floor: str | None, changes: Mapping[str, Any], *, unix: bool = False) -> None:
@@ -75,17 +76,16 @@ class Backend:
         self.backend = backend
         self.floor = floor
         self.unix = unix
+        self.within_one_process = backend == "memory"
         self.overrides: dict[str, Any] = {"backend": backend, **changes}
 
     def unavailable(self) -> str | None:
-        """Return the reason, if the backend's package is missing or it cannot join two processes.
+        """Return the reason, if the backend's package is missing.
 
         Raises:
             tcpconn.ConfigError: no backend of this name is installed, or a setting is wrong.
         """
         tcpconn.Config.load(**self.overrides)
-        if self.backend == "memory":
-            return "it carries messages within one process, and the comparison is between two"
         if self.unix and (reason := why_no_unix_sockets()):
             return reason
         try:
