@@ -164,6 +164,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="with --against: how much slower is a regression, if that is certain (default: %(default)g)",
     )
+    parser.add_argument(
+        "--costs",
+        action="store_true",
+        help="count the system calls of each subject, too, by perf or strace, in a round of its own that is in no other figure",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - is standard output")
 
 
@@ -250,6 +255,7 @@ def _options(args: argparse.Namespace) -> Options:
         further_floors=args.floors == "all",
         sizes=args.sizes,
         timeout=args.timeout,
+        costs=args.costs,
         command_line=shlex.join(["tcpconn", *sys.argv[1:]]),
         **amounts,
     )

@@ -13,9 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
+
+import psutil
 
 __all__ = ["Pair", "SubjectFailed", "Worker", "WorkerProcess", "gather"]
 
@@ -252,8 +255,25 @@ class Pair:
         self.client.tell(do="connect", address=listening["address"])
         gather([self.server, self.client], self._timeout)
 
-    def measure(self, workload: str, start: int, count: int) -> dict[str, dict[str, Any]]:
+    def pids(self) -> list[int]:
+        """Return the ids of both processes and of those that they have started."""
+        own = dict.fromkeys((self.server.pid, self.client.pid))
+        try:
+            started = [child.pid for pid in own for child in psutil.Process(pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            started = []  # what comes next tells that it has ended
+        return [*own, *started]
+
+    def measure(
+        self, workload: str, start: int, count: int, around: AbstractContextManager[object] | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Let both sides do a workload with `count` messages from index `start` on; return what each measured.
+
+        Args:
+            workload: its name.
+            start: the first message.
+            count: how many messages.
+            around: entered when the server is ready, and left when both sides are done.
 
         Raises:
             SubjectFailed: a side fails or takes longer than the pair's timeout.
@@ -261,8 +281,9 @@ class Pair:
         task = {"do": "work", "workload": workload, "start": start, "count": count}
         self.server.tell(side="server", **task)
         gather([self.server], self._timeout)
-        self.client.tell(side="client", **task)
-        client, server = gather([self.client, self.server], self._timeout)
+        with around or contextlib.nullcontext():
+            self.client.tell(side="client", **task)
+            client, server = gather([self.client, self.server], self._timeout)
         return {"client": client, "server": server}
 
     def close(self) -> None:

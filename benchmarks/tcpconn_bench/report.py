@@ -1,7 +1,8 @@
 """The result of a comparison as tables on the terminal. Knows what `results` puts into it, and measures nothing.
 
 For each size of messages and each workload there is a table of the subjects, in words how sure their ratios are, a table of
-the variants if there are any, and one of the ratios to all floors if some backend has several.
+the variants if there are any, and one of the ratios to all floors if some backend has several; and for each size one of what
+messages cost besides.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tcpconn_bench.against import Change
-from tcpconn_bench.results import COMPARED, CPU
+from tcpconn_bench.results import COMPARED, CPU, SYSCALLS, WIRE
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import LEAST_ROUNDS
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
@@ -42,6 +43,9 @@ _TITLES = {ROUND_TRIP: "round trip, lower is better", STREAM: "one-way stream, m
 
 _SHORT = {ROUND_TRIP: "round trip", STREAM: "stream"}
 
+_COSTS = {"wire B": (WIRE, ",.0f"), "calls": (SYSCALLS, ",.2f")}
+"""The columns of the table of costs, for each workload: figure, format."""
+
 Figures = Mapping[str, Any]
 """Of one subject with messages of one size: see `results`."""
 
@@ -56,7 +60,11 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
             intervals = list(_intervals(subjects, size, workload))
             if intervals:
                 console.print("\n".join(intervals) + "\n", style="dim", markup=False, highlight=False)
+        if costs := _costs(subjects, size):
+            console.print(costs)
     console.print(_caption(result), style="dim", markup=False, highlight=False)
+    for reason in result["uncounted"]:
+        console.print(f"not counted: {reason}", markup=False, highlight=False)
     for name, reason in result["skipped"].items():
         console.print(f"skipped {name}: {reason}", markup=False, highlight=False)
     for name, subject in subjects.items():
@@ -110,6 +118,28 @@ def _tables(subjects: Mapping[str, Any], size: int | None, workload: str) -> Ite
         yield _variants(f"{_kind(subjects, base)} of {base}, {title}", subjects, base, size, workload)
     if _further_floors(subjects):
         yield _floors(subjects, size, workload)
+
+
+def _costs(subjects: Mapping[str, Any], size: int | None) -> Table | None:
+    """Return the table of what a message costs besides time: bytes on the wire, system calls, memory; or None."""
+    told = [_figures_of(subject, size) for subject in subjects.values()]
+    known = {
+        heading: (figure, style)
+        for heading, (figure, style) in _COSTS.items()
+        if any(figures[workload][figure] is not None for figures in told if figures for workload in _COLUMNS)
+    }
+    if not known:
+        return None
+    title = "what a message costs besides, lower is better"
+    headings = [f"{_SHORT[workload].split()[-1]} {heading}" for heading in known for workload in _COLUMNS]
+    table = _new_table(title if size is None else f"{label(size)}: {title}", "", *headings, "MB")
+    for (name, subject), figures in zip(subjects.items(), told, strict=True):
+        values = [(figures[workload][figure], style) for figure, style in known.values() for workload in _COLUMNS if figures]
+        cells = ["-" if value is None else format(value, style) for value, style in values]
+        if figures:
+            cells.append(f"{figures[STREAM]['peak_memory'] / 1e6:,.0f}")
+        table.add_row(f"  {name}" if subject["role"] == "floor" else name, *cells, style=_style(subject))
+    return table
 
 
 def _kind(subjects: Mapping[str, Any], base: str) -> str:
@@ -248,5 +278,7 @@ def _caption(result: Mapping[str, Any]) -> str:
         f"{rounds} rounds{_of_planned(rounds, options['rounds'])}, the subjects in turn, each round in new processes that "
         f"have warmed up; ratios are medians of the ratios round by round{_about_intervals(rounds)}. Every echo is compared "
         f"byte for byte outside the measured time, every streamed message by its receiver within it: {verified:,} of {sent:,} "
-        "arrived as sent. CPU is that of both processes, in seconds per million messages."
+        "arrived as sent. CPU is that of both processes, in seconds per million messages; wire are the bytes that TCP sends "
+        "for a message, headers included, there and back in a round trip; calls are system calls, MB is the most memory of "
+        "both processes."
     )

@@ -7,6 +7,7 @@ The result is a dictionary that JSON can hold; times are in seconds, a megabyte 
 - `messages`: their source, count, size distribution and hash; with `--sizes` those of all sizes together;
 - `sizes`: with `--sizes` the same of each size, with `size` in bytes; otherwise empty;
 - `skipped`: the subjects that could not be measured here, with the reason;
+- `uncounted`: why bytes on the wire or system calls are not counted here, sentence by sentence;
 - `interrupted`: whether the user stopped it; then some subjects may have a round more than others;
 - `subjects`: for each its role, its floor, the messages exchanged (warm-up included), how many of them were found right
   (`verified`) and how many not (`failures`), why it was given up (`error`, or null); for a variant which subject it is one
@@ -19,6 +20,9 @@ besides, so that a curve against size is drawn by going through the list:
 - `round_trip`, `stream`: the medians over the rounds; `cpu_seconds_per_million_messages` repeats them for the CPU;
   of all rounds' times together are `p9999` and `curve`, pairs of a time and the share of round trips that took no longer;
   `peak_memory` is what both processes together have taken at most until then, in bytes, interpreter and messages included;
+  `wire_bytes_per_message` are the bytes that went over TCP for each, headers of TCP and IP included, in both directions (null
+  without TCP or if they cannot be counted); `syscalls_per_message` are the system calls of both processes, counted in a round
+  of its own that is in no other figure (null without `--costs`);
 - `to_floor`, and for a variant `to_default`, `to` by name for all floors that were measured: for each figure how it stands to
   that subject's: `ratio`, the median of the ratios round by round, and `low` and `high`, its 95 % interval (null with too few
   rounds; if 1 lies within, no difference is shown). What was not measured is not there.
@@ -33,9 +37,11 @@ from typing import Any
 from tcpconn_bench.stats import Distribution, median, ratio_of
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 
-__all__ = ["COMPARED", "CPU", "FIGURES", "Record", "Series", "round_figures", "subjects_result"]
+__all__ = ["COMPARED", "CPU", "FIGURES", "SYSCALLS", "WIRE", "Record", "Series", "round_figures", "subjects_result"]
 
 CPU = "cpu_seconds_per_million_messages"
+WIRE = "wire_bytes_per_message"
+SYSCALLS = "syscalls_per_message"
 
 FIGURES = {
     ROUND_TRIP: ("p50", "p99", "p999", "max", "mean", CPU, "peak_memory"),
@@ -55,11 +61,13 @@ class Series:
         rounds: of each measured round, workload by workload, the figures of `round_figures`.
         messages: how many messages it was given to carry, warm-up included.
         verified: how many of them arrived as they were sent.
+        syscalls: how many system calls a message took, by workload, if they were counted.
     """
 
     rounds: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     messages: int = 0
     verified: int = 0
+    syscalls: dict[str, float] = field(default_factory=dict)
 
     def values(self, workload: str, figure: str) -> list[float]:
         """Return one figure of every round."""
@@ -98,7 +106,9 @@ class Record:
         return sum(one.verified for one in self.series.values())
 
 
-def round_figures(workload: str, count: int, size: int, sides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def round_figures(
+    workload: str, count: int, size: int, sides: Mapping[str, Mapping[str, Any]], wire: int | None = None
+) -> dict[str, Any]:
     """Return the figures of one workload in one round.
 
     Args:
@@ -106,6 +116,7 @@ def round_figures(workload: str, count: int, size: int, sides: Mapping[str, Mapp
         count: how many messages were carried.
         size: how many bytes they have together.
         sides: what "client" and "server" measured.
+        wire: how many bytes were sent over TCP, or None if that is not known.
     """
     client, server = sides["client"], sides["server"]
     figures: dict[str, Any] = {"messages": count, "bytes": size}
@@ -120,6 +131,8 @@ def round_figures(workload: str, count: int, size: int, sides: Mapping[str, Mapp
     figures["client_peak_memory"], figures["server_peak_memory"] = client["peak_memory"], server["peak_memory"]
     figures["peak_memory"] = client["peak_memory"] + server["peak_memory"]
     figures[CPU] = (client["cpu_seconds"] + server["cpu_seconds"]) / count * 1e6
+    if wire is not None:
+        figures[WIRE] = wire / count
     return figures
 
 
@@ -155,6 +168,9 @@ def _figures(record: Record, size: int | None, by_name: Mapping[str, Record]) ->
         return result
     for workload, names in FIGURES.items():
         result[workload] = {name: median(series.values(workload, name)) for name in names}
+        sent = [measured[workload][WIRE] for measured in series.rounds if WIRE in measured[workload]]
+        result[workload][WIRE] = median(sent) if sent else None
+        result[workload][SYSCALLS] = series.syscalls.get(workload)
     pooled = Distribution.pooled(measured[ROUND_TRIP]["histogram"] for measured in series.rounds)
     result[ROUND_TRIP].update(p9999=pooled.percentile(99.99), curve=pooled.curve())
     # Beside the workloads, where a reader looks for it first.

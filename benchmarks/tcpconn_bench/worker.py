@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar, cast
@@ -98,11 +98,11 @@ class Worker:
         subject: what it listens and connects by.
         messages: the messages.
         control: where commands come from.
-        usage: how it finds out what a workload costs.
+        usage: how it finds out what a workload costs; called once, when there is all that the subject starts.
     """
 
     def __init__(self, subject: Subject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
-        self._usage = usage
+        self._usage = cache(usage)
         self._subject = subject
         self._messages = messages
         self._control = control
@@ -162,7 +162,7 @@ class AsyncWorker:
     """Carries out commands for a subject on an event loop, which goes on between them; otherwise as `Worker`."""
 
     def __init__(self, subject: AsyncSubject, messages: list[bytes], control: Control, usage: Callable[[], Usage]) -> None:
-        self._usage = usage
+        self._usage = cache(usage)
         self._subject = subject
         self._messages = messages
         self._control = control

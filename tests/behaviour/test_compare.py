@@ -265,6 +265,32 @@ def test_unix_sockets_are_measured_by_both_apis_and_none_is_left(environment: di
     assert all(subject["failures"] == 0 and len(subject["rounds"]) == 2 for subject in subjects.values())
 
 
+def test_what_messages_cost_besides_time_is_counted_and_told(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    done = compare(environment, "--backends", "tcp,unix", "--no-floors", "--costs", "--sizes", "100", *SMALL, "--json", path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    result = json.loads(path.read_text())
+    reasons = " ".join(result["uncounted"])
+    for name, subject in result["subjects"].items():
+        (one,) = subject["by_size"]
+        # Two rounds, and one in which system calls are counted.
+        rounds = 2 if "system calls" in reasons else 3
+        assert (subject["messages"], subject["failures"]) == (rounds * (20 + 5 + 50 + 12), 0)
+        for workload, least, most in (("round_trip", 2 * (100 + 44), 2 * (100 + 16 + 4 * 52)), ("stream", 104, 200)):
+            sent, calls = (one[workload][figure] for figure in ("wire_bytes_per_message", "syscalls_per_message"))
+            if "unix" in name or "wire" in reasons:
+                assert sent is None
+            else:
+                assert least < sent < most
+            if "system calls" in reasons:
+                assert calls is None
+            else:
+                # Of a stream several messages are written at once.
+                assert calls >= 4 if workload == "round_trip" else calls < 4
+    assert all(f"not counted: {reason}" in done.stdout for reason in result["uncounted"])
+    assert ("costs besides" in done.stdout) == (len(result["uncounted"]) < 2)
+
+
 def test_memory_is_measured_in_one_process_beside_a_queue(environment: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     done = compare(environment, "--backends", "memory", "--api", "blocking,asyncio,uvloop", *SMALL, "--json", path)

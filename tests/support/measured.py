@@ -12,8 +12,8 @@ from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 TIMES = {"p50": 20e-6, "p99": 50e-6, "p999": 90e-6, "max": 1e-3, "mean": 25e-6}
 
 
-def measured(factor: float) -> dict[str, dict[str, Any]]:
-    """Return a round's figures, all times being `factor` times as long."""
+def measured(factor: float, wire: int | None = None) -> dict[str, dict[str, Any]]:
+    """Return a round's figures, all times being `factor` times as long, with so many bytes on the wire for a message."""
     client, server = {"peak_memory": 30_000_000}, {"peak_memory": 20_000_000}
     trip: dict[str, dict[str, Any]] = {
         "client": {
@@ -30,8 +30,8 @@ def measured(factor: float) -> dict[str, dict[str, Any]]:
         "server": {**server, "verified": 50_000, "cpu_seconds": 0.05 * factor},
     }
     return {
-        ROUND_TRIP: round_figures(ROUND_TRIP, 1000, 100_000, trip),
-        STREAM: round_figures(STREAM, 50_000, 5_000_000, stream),
+        ROUND_TRIP: round_figures(ROUND_TRIP, 1000, 100_000, trip, None if wire is None else 1000 * wire),
+        STREAM: round_figures(STREAM, 50_000, 5_000_000, stream, None if wire is None else 50_000 * wire),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from measured import backend_and_floor, series, with_variant_and_further_floor
+from measured import backend_and_floor, measured, series, with_variant_and_further_floor
 from tcpconn_bench.environment import describe
 from tcpconn_bench.messages import MessageSet, describe_all, made_of_size
 from tcpconn_bench.report import print_tables
@@ -29,6 +29,7 @@ def result(records: Sequence[Record], *sizes: int) -> dict[str, Any]:
         "sizes": [{"size": one.size, **one.describe()} for one in sets if one.size is not None],
         "skipped": {"zmq": "pyzmq is [not] here"},
         "interrupted": False,
+        "uncounted": ["system calls: perf is [not] installed"],
         "subjects": subjects_result(records),
     }
 
@@ -56,6 +57,23 @@ def test_the_tables_fit_eighty_columns_and_show_ratios_and_what_was_skipped(reco
     assert "skipped zmq: pyzmq is [not] here" in text
     assert "FAILED" not in text
     assert "ratio of" not in text
+    assert "not counted: system calls: perf is [not] installed" in text
+    assert "costs besides" not in text
+
+
+def test_what_a_message_costs_besides_time_has_a_table_as_far_as_it_is_known(records: list[Record]) -> None:
+    records[0].series[None].rounds = [measured(1, wire=1352)] * 3
+    text = shown(records)
+    assert "what a message costs besides, lower is better" in text
+    assert "calls" not in text.partition("costs besides")[2].partition("arrived")[0]
+    assert rows(text, "tcp")[-1] == ["1,352", "1,352", "50"]
+    assert rows(text, "plain-socket")[-1] == ["-", "-", "50"]
+
+    records[1].series[None].syscalls = {"round_trip": 4.0, "stream": 0.0625}
+    text = shown(records)
+    assert max(map(len, text.splitlines())) <= 80
+    assert rows(text, "tcp")[-1] == ["1,352", "1,352", "-", "-", "50"]
+    assert rows(text, "plain-socket")[-1] == ["-", "-", "4.00", "0.06", "50"]
 
 
 def test_enough_rounds_tell_how_sure_the_ratios_are() -> None:

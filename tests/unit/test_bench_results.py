@@ -57,6 +57,15 @@ def test_the_times_of_all_rounds_together_make_a_curve(records: list[Record]) ->
     assert told["curve"] == sorted(told["curve"])
 
 
+def test_bytes_on_the_wire_are_told_for_each_message_and_system_calls_as_they_were_counted(records: list[Record]) -> None:
+    records[0].series[None].rounds = [measured(1, wire=size) for size in (152, 160, 200)]
+    records[0].series[None].syscalls = {ROUND_TRIP: 4.0}
+    tcp, plain = (subjects_result(records)[name] for name in ("tcp", "plain-socket"))
+    assert [tcp[workload]["wire_bytes_per_message"] for workload in (ROUND_TRIP, STREAM)] == [160, 160]
+    assert [tcp[workload]["syscalls_per_message"] for workload in (ROUND_TRIP, STREAM)] == [4.0, None]
+    assert [plain[ROUND_TRIP][name] for name in ("wire_bytes_per_message", "syscalls_per_message")] == [None, None]
+
+
 def test_the_result_can_be_written_as_json(records: list[Record]) -> None:
     told = subjects_result(with_variant_and_further_floor(records, None))
     assert json.loads(json.dumps(told)) == told
