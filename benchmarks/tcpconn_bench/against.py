@@ -6,12 +6,13 @@ not equally fast every day; else its figures as they are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tcpconn_bench.measurements import ResultError
+from tcpconn_bench.measurements import load as read_result
 from tcpconn_bench.results import COMPARED
 from tcpconn_bench.stats import Ratio, paired, ratio_between
 
@@ -61,22 +62,18 @@ def load(path: Path, sha256: str) -> dict[str, Any]:
         AgainstError: it cannot be read, is no such file, or was measured with other messages.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AgainstError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise AgainstError(f"{path} is no JSON: {error}") from error
-    try:
+        found = read_result(path)
         source, before = found["messages"]["source"], found["messages"]["sha256"]
         empty = not found["subjects"]
-    except (KeyError, TypeError) as error:
+    except ResultError as error:
+        raise AgainstError(str(error)) from error
+    except KeyError as error:
         raise AgainstError(f"{path} is no result of 'tcpconn compare --json'") from error
     if empty:
         raise AgainstError(f"{path} holds no measured subject")
     if before != sha256:
         raise AgainstError(f"{path} was measured with other messages: {source}; give the same --messages or --sizes")
-    result: dict[str, Any] = found
-    return result
+    return found
 
 
 def changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Change]:

@@ -170,6 +170,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="count the system calls of each subject, too, by perf or strace, in a round of its own that is in no other figure",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there; - is standard output")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="draw the results there: one page that needs no network")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -177,16 +178,19 @@ def run(args: argparse.Namespace) -> int:
     try:
         from rich.console import Console
 
+        from tcpconn_bench.advice import advise
         from tcpconn_bench.against import AgainstError, changes, load
         from tcpconn_bench.entrants import UsageError
         from tcpconn_bench.messages import MessagesError, describe_all
-        from tcpconn_bench.report import print_changes, print_tables
+        from tcpconn_bench.page import render
+        from tcpconn_bench.report import print_advice, print_changes, print_tables
         from tcpconn_bench.runner import compare
     except ModuleNotFoundError as error:
         return _complain(f"{error}; install what the comparison needs with: pip install 'tcpconn[bench]'", USAGE)
     to_stdout = args.json == Path("-")
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        return _complain(f"cannot write {args.json}: there is no directory {args.json.parent}", USAGE)
+    for path in (args.json, args.html):
+        if path is not None and not path.absolute().parent.is_dir():
+            return _complain(f"cannot write {path}: there is no directory {path.parent}", USAGE)
     for api in _names(args.api) or ("none",):
         if api not in ("blocking", "asyncio", "uvloop"):
             return _complain(f"--api {api!r}: there are 'blocking', 'asyncio' and 'uvloop'", USAGE)
@@ -208,6 +212,7 @@ def run(args: argparse.Namespace) -> int:
         return _complain("interrupted: all processes are ended, nothing was written", INTERRUPTED)
     console = Console(stderr=to_stdout)
     print_tables(result, console)
+    print_advice(advise(result), console)
     changed = [] if old is None else changes(result, old)
     if old is not None:
         print_changes(changed, old, args.fail_over / 100, console)
@@ -220,6 +225,11 @@ def run(args: argparse.Namespace) -> int:
                 args.json.write_text(text, encoding="utf-8")
         except OSError as error:
             return _complain(f"cannot write {args.json}: {error.strerror}", FAILED)
+    if args.html is not None:
+        try:
+            args.html.write_text(render(result), encoding="utf-8")
+        except OSError as error:
+            return _complain(f"cannot write {args.html}: {error.strerror}", FAILED)
     if not result["subjects"]:
         return _complain("nothing could be measured", FAILED)
     if result["interrupted"]:

@@ -14,13 +14,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tcpconn_bench.advice import Advice
 from tcpconn_bench.against import Change
 from tcpconn_bench.results import COMPARED, CPU, SYSCALLS, WIRE
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import LEAST_ROUNDS
 from tcpconn_bench.workloads import ROUND_TRIP, STREAM
 
-__all__ = ["print_changes", "print_tables"]
+__all__ = ["print_advice", "print_changes", "print_tables"]
 
 _CPU_HEADING = "CPU s/M"
 
@@ -73,6 +74,15 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
         elif subject["failures"]:
             wrong = f"{subject['failures']:,} of {subject['messages']:,} messages did not arrive as they were sent"
             console.print(f"FAILED {name}: {wrong}", markup=False, highlight=False)
+
+
+def print_advice(advice: Sequence[Advice], console: Console) -> None:
+    """Show which backend to choose, for each API; why, the page of the result tells."""
+    for one in advice:
+        by = f" ({one.api} API)" if len(advice) > 1 else ""
+        console.print(f"{one.headline}{by}", style="bold", markup=False, highlight=False)
+        for sentence in (one.summary, *one.cautions):
+            console.print(f"  {sentence}", markup=False, highlight=False)
 
 
 def print_changes(changes: Sequence[Change], old: Mapping[str, Any], fail_over: float, console: Console) -> None:

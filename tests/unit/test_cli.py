@@ -63,7 +63,7 @@ def test_python_m_tcpconn_is_the_command() -> None:
     ("words", "advice"),
     [
         (["comapre"], "there is no command 'comapre'; did you mean: tcpconn compare\n"),
-        (["serve"], "there is no command 'serve'; commands are compare, info\n"),
+        (["serve"], "there is no command 'serve'; commands are compare, report, info\n"),
         (["zmq"], "to measure that backend: tcpconn compare --backends zmq\n"),
         (["m.jsonl"], "to measure with the messages there: tcpconn compare --messages m.jsonl\n"),
         (["--quick"], "--quick stands before a command; write: tcpconn compare --quick …\n"),
