@@ -1,6 +1,11 @@
-"""Check the result file of `tcpconn compare --json`: both backends and their floors are in it, every message verified."""
+"""Check what `tcpconn compare` wrote.
+
+In the result file are both backends and their floors, every message verified; the page is whole, names all of them and needs
+nothing outside itself.
+"""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +13,7 @@ EXPECTED = {"tcp": "plain-socket", "zmq": "plain-pyzmq"}
 
 
 def main() -> int:
-    """Check the file that is named on the command line; returns the exit code."""
+    """Check the result and the page that are named on the command line; returns the exit code."""
     result = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     subjects = result["subjects"]
     wrong = [f"{name} was skipped: {reason}" for name, reason in result["skipped"].items()]
@@ -24,6 +29,11 @@ def main() -> int:
     wrong += [f"the settings of {name} are missing" for name in EXPECTED if config.get(name, {}).get("backend") != name]
     if not result["messages"]["source"].startswith("corpus:"):
         wrong.append(f"the messages are not the corpus but {result['messages']['source']}")
+    page = Path(sys.argv[2]).read_text(encoding="utf-8")
+    wrong += [f"{name} is not in the page" for name in subjects if name not in page]
+    wrong += [f"the page refers to {found}" for found in re.findall(r"https?://[^\s\"'<]+", page)]
+    if not page.rstrip().endswith("</html>") or page.count('class="chart"') < 5:
+        wrong.append("the page is not whole")
     print("\n".join(wrong) or f"comparison: {sum(one['verified'] for one in subjects.values())} messages verified")
     return 1 if wrong else 0
 

@@ -213,9 +213,13 @@ def test_both_backends_stand_beside_their_floors_with_every_message_verified(
     environment: dict[str, str], messages: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("zmq")
-    done = compare(environment, "--quick", "--messages", messages, "--json", tmp_path / "result.json")
+    path, page = tmp_path / "result.json", tmp_path / "page.html"
+    done = compare(environment, "--quick", "--messages", messages, "--json", path, "--html", page)
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
+    # Three rounds do not tell.
+    assert "Too few rounds to choose." in done.stdout
+    assert '<p class="headline">Too few rounds to choose.</p>' in page.read_text(encoding="utf-8")
+    result = json.loads(path.read_text())
     assert list(result["subjects"]) == ["tcp", "plain-socket", "zmq", "plain-pyzmq"]
     assert result["messages"]["count"] == 25
     assert result["skipped"] == {}
@@ -477,6 +481,7 @@ def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict
         (["--variant", "tcp:busy_pole=0"], "did you mean 'busy_poll'"),
         (["--variant", "tcp"], "'tcp' is no variant"),
         (["--floors", "some"], "invalid choice: 'some'"),
+        (["--html", "nowhere/page.html"], "cannot write nowhere/page.html: there is no directory nowhere"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_with_the_reason(

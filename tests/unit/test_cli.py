@@ -49,6 +49,7 @@ def test_without_a_command_the_commands_are_listed_and_the_code_is_2(capsys: pyt
     assert main([]) == 2
     text = capsys.readouterr().err
     assert "  compare  measure the backends" in text
+    assert "  report   show the tables of an earlier result" in text
     assert "  info     show the versions" in text
 
 
@@ -72,6 +73,7 @@ def test_python_m_tcpconn_is_the_command() -> None:
         (["compare", "m.jsonl"], "'m.jsonl' stands alone; for the messages in it write: --messages m.jsonl\n"),
         (["compare", "nothing"], "'nothing' stands alone; every argument belongs to an option\n"),
         (["compare", "--josn", "x"], "tcpconn compare: there is no option --josn\nSee: tcpconn compare --help\n"),
+        (["report"], "tcpconn report: the following arguments are required: RESULT.json\nSee: tcpconn report --help\n"),
         (["info", "tcp"], "tcpconn info: unrecognized arguments: tcp\nSee: tcpconn info --help\n"),
     ],
 )
@@ -165,13 +167,21 @@ def without(package: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=50, check=False)
 
 
-@pytest.mark.parametrize("package", ["rich", "psutil", "hdrh.histogram", "tcpconn_bench"])
+@pytest.mark.parametrize("package", ["rich", "psutil", "hdrh.histogram", "jinja2", "tcpconn_bench"])
 def test_compare_says_what_to_install_when_something_that_it_needs_is_missing(package: str) -> None:
     done = without(package, "compare", "--quick")
     assert (done.returncode, done.stdout) == (2, "")
     assert package.partition(".")[0] in done.stderr
     assert "pip install 'tcpconn[bench]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_report_says_what_to_install_when_something_that_it_needs_is_missing() -> None:
+    for package in ("jinja2", "tcpconn_bench"):
+        done = without(package, "report", "result.json")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "pip install 'tcpconn[bench]'" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_info_does_not_need_the_comparison() -> None:

@@ -25,7 +25,7 @@ __all__ = ["Entry", "Panel", "RatioRow", "against_size", "distribution", "rates"
 
 WIDTH = 340
 _PLOT_HEIGHT = 236
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 10, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 10, 36
 _ROW = 36
 _FONT = 11.5
 _BOLD = 1.1
@@ -205,12 +205,13 @@ def _axes(
     for tick in up.ticks:
         svg.line(root, _LEFT, up(tick), WIDTH - _RIGHT, up(tick), "grid")
     for tick in thinned(up, up.ticks, 13):
-        svg.text(root, _LEFT - 5, up(tick) + 4, up_told(tick), "tick end")
+        # The lowest one is kept clear of those below.
+        svg.text(root, _LEFT - 5, min(up(tick) + 4, bottom), up_told(tick), "tick end")
     for tick in across.ticks:
         svg.line(root, across(tick), _TOP, across(tick), bottom, "grid")
     longest = max((len(across_told(tick)) for tick in across.ticks), default=1)
     for tick in thinned(across, across.ticks, longest * _FONT * svg.LETTER + 6):
-        _tick(root, across(tick), bottom + 14, across_told(tick))
+        _tick(root, across(tick), bottom + 15, across_told(tick))
     svg.line(root, _LEFT, bottom, WIDTH - _RIGHT, bottom, "base")
 
 
