@@ -14,7 +14,7 @@ from typing import Any
 
 from tcpconn_bench.contrasts import SLIGHT, Contrast, Standing, contrast, sentences
 from tcpconn_bench.measurements import Case, Measurement, cases, measurements, planned_rounds
-from tcpconn_bench.results import CPU
+from tcpconn_bench.results import COMPARED, CPU
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import LEAST_ROUNDS
 from tcpconn_bench.subjects import ASYNCIO, UNIX
@@ -26,8 +26,8 @@ REACH = {UNIX: "within one machine", "memory": "within one process"}
 """Backends that do not reach every peer, which therefore are not chosen where one is that does."""
 
 
-Choose = Callable[[Iterable[str]], list[str]]
-"""Which of a workload's figures are looked at."""
+Choose = Callable[[str, Iterable[str]], list[str]]
+"""Which of the figures of a workload are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,16 @@ class _Verdict:
     leaders: tuple[str, ...]
 
 
-def deciding(figures: Iterable[str]) -> list[str]:
-    """Return which of a workload's figures decide: the median of its times, and its rate."""
+def deciding(workload: str, figures: Iterable[str]) -> list[str]:
+    """Return which of a workload's figures decide: those by which it is compared, but for what it took.
+
+    Of a workload that is not known here these are the median of its times, and its rate.
+    """
     names = list(figures)
+    if workload in COMPARED:
+        return [name for name in COMPARED[workload] if name in names and name != CPU]
     rates = [name for name in names if is_rate(name)]
-    preferred = [name for name in rates if name == "messages_per_second"] or rates[:1]
-    return [*(["p50"] if "p50" in names else []), *preferred]
+    return [*(["p50"] if "p50" in names else []), *([name for name in rates if name == "messages_per_second"] or rates[:1])]
 
 
 def advise(result: Mapping[str, Any]) -> list[Advice]:
@@ -176,7 +180,7 @@ class _Group:
             here = [name for name in names if name in found]
             for index, name in enumerate(here):
                 for other in here[index + 1 :]:
-                    for figure in figures_of(found[name].figures):
+                    for figure in figures_of(case.workload, found[name].figures):
                         one = contrast(case, figure, found[name], found[other])
                         if one is not None:
                             yield one
@@ -266,7 +270,7 @@ class _Group:
         return None
 
 
-def _qualifying(figures: Iterable[str]) -> list[str]:
+def _qualifying(_: str, figures: Iterable[str]) -> list[str]:
     return [name for name in figures if name in ("p99", "p999", CPU, "peak_memory")]
 
 

@@ -10,7 +10,7 @@ from tcpconn_bench.measurements import Case, Measurement, advantage
 from tcpconn_bench.results import CPU
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import Ratio
-from tcpconn_bench.units import capital, figure_name, is_rate, is_time, told, workload_name
+from tcpconn_bench.units import capital, figure_name, is_rate, is_time, more_is_better, told, workload_name
 from tcpconn_bench.units import times as times_told
 
 __all__ = ["SLIGHT", "Contrast", "Standing", "contrast", "sentences"]
@@ -77,7 +77,7 @@ def contrast(case: Case, figure: str, one: Measurement, other: Measurement) -> C
         for number in one.rounds
         if number in other.rounds and figure in one.rounds[number] and figure in other.rounds[number]
     ]
-    won = sum(mine > theirs if is_rate(figure) else mine < theirs for mine, theirs in both)
+    won = sum(mine > theirs if more_is_better(figure) else mine < theirs for mine, theirs in both)
     return Contrast(case, figure, one.subject, other.subject, value, other_value, found, won, len(both))
 
 
@@ -135,4 +135,6 @@ def _more(figure: str, better: str, worse: str, factors: Sequence[float]) -> str
         return f"{worse} takes {many} as long as {better}"
     if figure == CPU:
         return f"{worse} takes {many} the processor time of {better}"
+    if more_is_better(figure):
+        return f"{better} has {many} the {figure_name(figure)} of {worse}"
     return f"{worse} has {many} the {figure_name(figure)} of {better}"

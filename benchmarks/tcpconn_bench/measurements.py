@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import Distribution, Ratio, median, ratio_of
-from tcpconn_bench.units import is_rate, workload_name
+from tcpconn_bench.units import more_is_better, workload_name
 
 __all__ = ["Case", "Measurement", "ResultError", "advantage", "cases", "load", "measurements", "planned_rounds", "ratio"]
 
@@ -147,7 +147,7 @@ def ratio(one: Measurement, other: Measurement, figure: str) -> Ratio | None:
 
 def advantage(one: Measurement, other: Measurement, figure: str) -> Ratio | None:
     """Return how many times as good one subject is as the other: above 1 is better, of times as of rates."""
-    return ratio(one, other, figure) if is_rate(figure) else ratio(other, one, figure)
+    return ratio(one, other, figure) if more_is_better(figure) else ratio(other, one, figure)
 
 
 def planned_rounds(result: Mapping[str, Any]) -> int | None:

@@ -14,6 +14,7 @@ __all__ = [
     "figure_name",
     "is_rate",
     "is_time",
+    "more_is_better",
     "quantity",
     "rounded",
     "times",
@@ -32,12 +33,22 @@ _TIMES = {
 }
 _NAMES = {
     **_TIMES,
+    "kept": "share of the rate kept",
     "messages_per_second": "messages/s",
     "megabytes_per_second": "MB/s",
     "cpu_seconds_per_million_messages": "CPU s per million messages",
     "peak_memory": "peak memory",
 }
-_WORKLOADS = {"stream": "one-way stream"}
+_WORKLOADS = {
+    "stream": "one-way stream",
+    "in_flight": "requests in flight",
+    "clients": "many clients",
+    "fan_in": "fan-in",
+    "beside_bulk": "requests beside bulk",
+    "slow_reader": "stream beside a slow reader",
+    "churn": "connect, ask and close",
+    "reconnect": "first answer after a cut",
+}
 _SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -57,13 +68,18 @@ def capital(name: str) -> str:
 
 
 def is_time(figure: str) -> bool:
-    """Whether a figure is a time in seconds."""
-    return figure in _TIMES or figure == "seconds" or figure.endswith("_seconds")
+    """Whether a figure is a time in seconds, also one of something particular, as `alone_p50`."""
+    return figure.rpartition("_")[2] in (*_TIMES, "seconds")
 
 
 def is_rate(figure: str) -> bool:
-    """Whether a figure is something in a second, of which more is better; of everything else less is."""
+    """Whether a figure is a number of something in a second."""
     return figure.endswith("_per_second")
+
+
+def more_is_better(figure: str) -> bool:
+    """Whether more of a figure is better; of times, and of whatever is not known here, less is."""
+    return is_rate(figure) or figure == "kept"
 
 
 def told(figure: str, value: float) -> str:

@@ -209,11 +209,20 @@ def test_three_backends_leave_those_that_nobody_is_better_than() -> None:
 
 
 def test_workloads_that_nobody_knows_decide_by_their_median_and_their_rate() -> None:
-    tcp = subject({"fan_in": {"p50": steady(1e-3), "frames_per_second": steady(10.0), "late": steady(5.0)}})
-    zmq = subject({"fan_in": {"p50": steady(2e-3), "frames_per_second": steady(5.0), "late": steady(1.0)}})
+    tcp = subject({"many_jugglers": {"p50": steady(1e-3), "frames_per_second": steady(10.0), "late": steady(5.0)}})
+    zmq = subject({"many_jugglers": {"p50": steady(2e-3), "frames_per_second": steady(5.0), "late": steady(1.0)}})
     advice = only({"tcp": tcp, "zmq": zmq})
     assert advice.headline == "Choose tcp."
-    assert [sentence.partition(":")[0] for sentence in advice.reasons] == ["Fan in (median)", "Fan in (frames/s)"]
+    assert [sentence.partition(":")[0] for sentence in advice.reasons] == ["Many jugglers (median)", "Many jugglers (frames/s)"]
+
+
+def test_of_a_workload_that_is_known_what_it_is_compared_by_decides() -> None:
+    # Its rate is no matter of the round trips.
+    tcp = subject({"round_trip": {"p50": steady(1e-3), "messages_per_second": steady(1.0)}})
+    zmq = subject({"round_trip": {"p50": steady(2e-3), "messages_per_second": steady(9.0)}})
+    advice = only({"tcp": tcp, "zmq": zmq})
+    assert advice.headline == "Choose tcp."
+    assert [sentence.partition(":")[0] for sentence in advice.reasons] == ["Round trip (median)"]
 
 
 def test_backends_with_no_workload_in_common_are_not_compared() -> None:

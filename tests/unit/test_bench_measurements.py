@@ -14,16 +14,16 @@ from tcpconn_bench.results import subjects_result
 
 
 def test_cases_come_workload_by_workload_with_sizes_ascending() -> None:
-    both = {"fan_in": {"p50": steady(1.0)}, "stream": {"messages_per_second": steady(1.0)}}
+    both = {"many_jugglers": {"p50": steady(1.0)}, "stream": {"messages_per_second": steady(1.0)}}
     found = cases(result({"tcp": subject({1024: both, 100: both}), "zmq": subject({100: {"churn": {"p50": steady(1.0)}}})}))
     assert found == [
-        Case("fan_in", 100),
-        Case("fan_in", 1024),
+        Case("many_jugglers", 100),
+        Case("many_jugglers", 1024),
         Case("stream", 100),
         Case("stream", 1024),
         Case("churn", 100),
     ]
-    assert [case.title for case in found[:2]] == ["fan in, 100 B", "fan in, 1 KiB"]
+    assert [case.title for case in found[:2]] == ["many jugglers, 100 B", "many jugglers, 1 KiB"]
 
 
 def test_what_compare_writes_is_read() -> None:

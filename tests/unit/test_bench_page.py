@@ -42,7 +42,7 @@ def everything(factor: float) -> dict[str, dict[str, list[float]]]:
     return {
         "round_trip": {"p50": steady(20e-6 * factor), "p99": wavering(90e-6 * factor)},
         "stream": {"messages_per_second": steady(1e6 / factor), "megabytes_per_second": steady(100 / factor)},
-        "fan_in": {"p50": steady(1e-3 * factor), "frames_per_second": steady(9.0), "oddities": steady(3.0)},
+        "many_jugglers": {"p50": steady(1e-3 * factor), "frames_per_second": steady(9.0), "oddities": steady(3.0)},
     }
 
 
@@ -265,7 +265,7 @@ def test_an_environment_is_told_whatever_is_in_it() -> None:
 
 def test_the_page_shows_every_workload_subject_and_figure_also_those_that_nobody_knows() -> None:
     page = render(sample())
-    for title in ("Round trip", "One-way stream", "Fan in", "Latency distributions", "Against the size of messages"):
+    for title in ("Round trip", "One-way stream", "Many jugglers", "Latency distributions", "Against the size of messages"):
         assert f">{title}</h" in page
     for name in sample()["subjects"]:
         assert name in page
@@ -276,6 +276,12 @@ def test_the_page_shows_every_workload_subject_and_figure_also_those_that_nobody
     assert "It depends on the workload." in page
 
 
+def test_a_number_and_its_unit_stay_in_one_line() -> None:
+    page = render(result({name: subject(everything(factor)) for name, factor in (("tcp", 1.0), ("zmq", 3.0))}))
+    assert "tcp 20.0\N{NO-BREAK SPACE}µs, zmq 60.0\N{NO-BREAK SPACE}µs" in page
+    assert "95\N{NO-BREAK SPACE}% interval" in page
+
+
 def test_the_page_says_what_was_not_measured_and_why() -> None:
     page = render(sample())
     assert "<dt>grpc: skipped</dt><dd>its package is not here</dd>" in page
@@ -284,7 +290,7 @@ def test_the_page_says_what_was_not_measured_and_why() -> None:
     left_out["subjects"]["tcp"]["by_size"][1]["left_out"] = {"churn": "the messages are not small"}
     left_out["subjects"]["zmq"]["failures"] = 3
     page = render(left_out)
-    assert "<dt>tcp: not measured by churn</dt><dd>the messages are not small</dd>" in page
+    assert "<dt>tcp: not measured by connect, ask and close</dt><dd>the messages are not small</dd>" in page
     assert "<dt>zmq: failed</dt><dd>3 of 1,000 messages did not arrive as they were sent</dd>" in page
 
 

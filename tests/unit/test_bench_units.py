@@ -10,6 +10,7 @@ from tcpconn_bench.units import (
     figure_name,
     is_rate,
     is_time,
+    more_is_better,
     quantity,
     rounded,
     times,
@@ -66,13 +67,24 @@ def test_figures_are_told_with_their_unit_and_by_their_name_if_nobody_knows_it()
     ]
 
 
-def test_more_is_better_of_rates_alone() -> None:
+def test_more_is_better_of_rates_and_of_what_is_kept_of_them() -> None:
+    assert [more_is_better(name) for name in ("messages_per_second", "kept", "p50", "nobody_knows")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert [is_rate(name) for name in ("messages_per_second", "p50", "cpu_seconds_per_million_messages")] == [
         True,
         False,
         False,
     ]
-    assert [is_time(name) for name in ("p50", "max", "reconnect_seconds", "messages_per_second")] == [True, True, True, False]
+    assert [is_time(name) for name in ("p50", "alone_p50", "reconnect_seconds", "messages_per_second")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(("text", "short"), [("20.0 µs", "20 µs"), ("1.50 ms", "1.5 ms"), ("100 µs", "100 µs"), ("0.00", "0")])

@@ -6,6 +6,7 @@ what they were measured with. Whatever workloads and subjects a result has are s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
@@ -22,11 +23,15 @@ from tcpconn_bench.units import workload_name
 
 __all__ = ["render"]
 
+_UNIT = re.compile(r"(\d) (?=(?:[num\N{MICRO SIGN}]?s|[kMG]?B|[kMG]|[KM]iB)\b|%)")
+"""Between a number and its unit."""
+
 
 def render(result: Mapping[str, Any]) -> str:
     """Return the page of a result; what a user called something is escaped."""
     folder = files(__name__)
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters["unbroken"] = lambda text: _UNIT.sub("\\1\N{NO-BREAK SPACE}", text)
     template = page.from_string((folder / "page.html").read_text(encoding="utf-8"))
     measured = {case: measurements(result, case) for case in cases(result)}
     advice = advise(result)

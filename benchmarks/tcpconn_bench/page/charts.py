@@ -18,7 +18,7 @@ from tcpconn_bench.page.scales import Scale, linear, logarithmic, logit, thinned
 from tcpconn_bench.page.svg import Look
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import Ratio
-from tcpconn_bench.units import duration, figure_name, is_rate, rounded, told
+from tcpconn_bench.units import duration, figure_name, more_is_better, rounded, told
 from tcpconn_bench.units import times as times_told
 
 __all__ = ["Entry", "Panel", "RatioRow", "against_size", "distribution", "rates", "ratios"]
@@ -118,7 +118,7 @@ def against_size(
     across = logarithmic((size for points in curves.values() for size, _ in points), _LEFT, WIDTH - _RIGHT)
     across.ticks = sorted(size for size in by_size)
     up = logarithmic((value for points in curves.values() for _, value in points), _PLOT_HEIGHT - _BOTTOM, _TOP)
-    order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=is_rate(figure))
+    order = sorted(curves, key=lambda name: curves[name][-1][1], reverse=more_is_better(figure))
     largest = max(by_size)
     at_largest = ", ".join(f"{name} {told(figure, curves[name][-1][1])}" for name in order if curves[name][-1][0] == largest)
     root = svg.drawing(WIDTH, _PLOT_HEIGHT, title, f"{figure_name(figure)} against size. At {label(largest)}: {at_largest}")
@@ -142,7 +142,7 @@ def rates(title: str, figure: str, found: Mapping[str, Measurement], looks: Mapp
     if not values:
         return None
     spans = {name: span for name in values if (span := found[name].span(figure)) is not None}
-    order = sorted(values, key=lambda name: values[name], reverse=is_rate(figure))
+    order = sorted(values, key=lambda name: values[name], reverse=more_is_better(figure))
     scale = linear(max([*values.values(), *(high for _, high in spans.values())]), 8, WIDTH - _RIGHT)
     said = "; ".join(f"{name} {told(figure, values[name])}" for name in order)
     root, top = _rows(len(order), title, f"{figure_name(figure)}: {said}", scale, lambda value: rounded(told(figure, value)))

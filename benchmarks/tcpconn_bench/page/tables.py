@@ -50,7 +50,7 @@ def figures(case: Case, found: Mapping[str, Measurement], subjects: Mapping[str,
     rows: list[tuple[str, tuple[Cell, ...]]] = []
     for name, one in found.items():
         other = found.get(subjects[name].get("variant_of") or subjects[name].get("floor") or "")
-        compared = [*deciding(one.figures), CPU]
+        compared = [*deciding(case.workload, one.figures), CPU]
         cells: list[Cell] = []
         for figure in names:
             value = one.value(figure)
