@@ -47,7 +47,7 @@ class Advice:
         headline: the choice in one sentence.
         summary: how sure it is, in another.
         reasons: how the backends stand to each other in what decides.
-        sections: what else is to be known of the chosen one, or of all if none is.
+        sections: what else is to be known of the chosen one.
         cautions: what went wrong or is missing.
         chosen: the backend's name, or None if the figures choose none.
     """
@@ -114,13 +114,12 @@ class _Group:
     def advice(self) -> Advice:
         verdict = self._verdict()
         chosen = verdict.leaders[0] if len(verdict.leaders) == 1 else None
-        about = [chosen] if chosen else list(self._candidates)
         return Advice(
             self._api,
             verdict.headline,
             verdict.summary,
             tuple(self._reasons(chosen)),
-            tuple(self._sections(about)),
+            tuple(self._sections(chosen)) if chosen else (),
             tuple(self._cautions()),
             chosen,
         )
@@ -143,7 +142,7 @@ class _Group:
         if len(common) == 1:
             return self._single(common[0], contrasts)
         if common:
-            return self._tie(common)
+            return self._tie(common, contrasts)
         return _Verdict("It depends on the workload.", f"Choose {self._by_leaders(leaders)}.", ())
 
     def _single(self, chosen: str, contrasts: Sequence[Contrast]) -> _Verdict:
@@ -155,12 +154,17 @@ class _Group:
         summary = f"It is shown to be better than {others} in {ahead} of {_count(len(mine), 'comparison')}, and worse in none"
         return _Verdict(f"Choose {chosen}.", f"{summary}{self._by_how_much(mine)}.", (chosen,))
 
-    def _tie(self, common: Sequence[str]) -> _Verdict:
+    def _tie(self, common: Sequence[str], contrasts: Sequence[Contrast]) -> _Verdict:
+        among = [one for one in contrasts if one.subject in common and one.other in common]
+        shown = any(one.standing in (Standing.BETTER, Standing.WORSE) for one in among)
         behind = [name for name in self._candidates if name not in common]
         summary = "Choose by what else they offer, or measure more rounds"
         if behind:
             summary += f"; {_listed(behind)} {'is' if len(behind) == 1 else 'are'} shown to be worse somewhere"
-        return _Verdict(f"No difference shown between {_listed(common)}.", f"{summary}.", tuple(common))
+        if shown:
+            summary = f"What is shown is less than {SLIGHT - 1:.0%}. {summary}"
+        what = "No difference that decides" if shown else "No difference shown"
+        return _Verdict(f"{what} between {_listed(common)}.", f"{summary}.", tuple(common))
 
     def _uncertain(self, contrasts: Sequence[Contrast]) -> _Verdict:
         leaders = self._leaders(contrasts, certain=False)
@@ -212,7 +216,7 @@ class _Group:
             return " or ".join(next(iter(cases_of)))
         parts: list[str] = []
         for names_of, workloads in cases_of.items():
-            what = " and ".join(_with_sizes(workload, sizes) for workload, sizes in workloads.items())
+            what = _listed([_with_sizes(workload, sizes) for workload, sizes in workloads.items()])
             parts.append(f"{' or '.join(names_of) or 'none above the others'} for {what}")
         return "; ".join(parts)
 
@@ -226,29 +230,25 @@ class _Group:
             if chosen is None or chosen in pair:
                 yield from sentences(contrasts)
 
-    def _sections(self, about: Sequence[str]) -> Iterator[Section]:
-        for title, contrasts in self._beside(about):
+    def _sections(self, chosen: str) -> Iterator[Section]:
+        for title, contrasts in self._beside(chosen):
             said = tuple(sentences(contrasts))
             if said:
                 yield Section(title, said)
 
-    def _beside(self, about: Sequence[str]) -> Iterator[tuple[str, list[Contrast]]]:
-        """Yield what else is told of the chosen backend, or of all candidates."""
-        chosen = about[0] if len(about) == 1 else None
-        if chosen is not None:
-            others = [name for name in self._candidates if name != chosen]
-            behind = [one for name in others for one in self._with(chosen, name, _qualifying)]
-            yield f"Where {chosen} is behind", [one for one in behind if one.standing is Standing.WORSE and not one.slight]
-        for name in about:
-            floor = self._subjects[name]["floor"]
-            if floor in self._subjects:
-                yield f"{name} beside what it is built on", list(self._with(name, floor))
-        if chosen is not None:
-            for name in self._narrow:
-                yield f"{name}, which reaches peers {REACH[name.removesuffix(ASYNCIO)]} only", list(self._with(name, chosen))
-            peers = [name for name, one in self._subjects.items() if one["role"] not in ("backend", "floor", "variant")]
-            for name in peers:
-                yield f"{chosen} beside {name}", list(self._with(chosen, name))
+    def _beside(self, chosen: str) -> Iterator[tuple[str, list[Contrast]]]:
+        """Yield what else is told of the chosen backend."""
+        others = [name for name in self._candidates if name != chosen]
+        behind = [one for name in others for one in self._with(chosen, name, _qualifying)]
+        yield f"Where {chosen} is behind", [one for one in behind if one.standing is Standing.WORSE and not one.slight]
+        floor = self._subjects[chosen]["floor"]
+        if floor in self._subjects:
+            yield f"{chosen} beside what it is built on", list(self._with(chosen, floor))
+        for name in self._narrow:
+            yield f"{name}, which reaches peers {REACH[name.removesuffix(ASYNCIO)]} only", list(self._with(name, chosen))
+        peers = [name for name, one in self._subjects.items() if one["role"] not in ("backend", "floor", "variant")]
+        for name in peers:
+            yield f"{chosen} beside {name}", list(self._with(chosen, name))
 
     def _with(self, name: str, other: str, figures_of: Choose | None = None) -> Iterator[Contrast]:
         yield from self._contrasts((name, other), figures_of or deciding)

@@ -113,9 +113,13 @@ def _sentence(group: Sequence[Contrast]) -> str:
     if span:
         how_sure = f"95 % interval{'' if len(group) == 1 else 's within'} {times_told(span)}"
     else:
-        how_sure = f"so in {won} of {rounds} rounds, which is not certain"
+        how_sure = f"not certain: in {won} of {_count(rounds)}"
     slight = "; so little decides nothing" if span and first.slight else ""
     return f"{where}: {_more(first.figure, better, worse, [ratios[0], ratios[-1]])} ({how_sure}{values}){slight}."
+
+
+def _count(rounds: int) -> str:
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
 
 
 def _span(group: Sequence[Contrast]) -> list[float]:

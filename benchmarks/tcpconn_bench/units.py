@@ -116,7 +116,8 @@ def byte_count(value: float) -> str:
 
 def times(values: Sequence[float]) -> str:
     """Return a ratio, or its interval from one value to another, without its unit: `0.97 to 1.06`."""
-    shown = [_factor(value) for value in values]
+    interval = len(values) > 1
+    shown = [_factor(value, interval) for value in values]
     return shown[0] if len(set(shown)) == 1 else f"{shown[0]} to {shown[-1]}"
 
 
@@ -126,8 +127,8 @@ def rounded(text: str) -> str:
     return (number.rstrip("0").rstrip(".") if "." in number else number) + space + unit
 
 
-def _factor(value: float) -> str:
-    if value != 1 and 0.995 <= value < 1.005:
+def _factor(value: float, interval: bool) -> str:
+    if interval and value != 1 and 0.995 <= value < 1.005:
         # On which side of 1 it is must be seen.
         return f"{value:.4f}"
     if value >= 100:

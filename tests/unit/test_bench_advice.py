@@ -60,7 +60,8 @@ def test_a_difference_that_is_certain_and_slight_decides_nothing() -> None:
     tcp = subject(figures(steady(20e-6), steady(1e6)))
     zmq = subject(figures(steady(20.4e-6), steady(1e6 * 0.97)))
     advice = only({"tcp": tcp, "zmq": zmq})
-    assert advice.headline == "No difference shown between tcp and zmq."
+    assert advice.headline == "No difference that decides between tcp and zmq."
+    assert advice.summary.startswith("What is shown is less than 5%.")
     assert all(sentence.endswith("; so little decides nothing.") for sentence in advice.reasons)
 
 
@@ -100,8 +101,8 @@ def test_too_few_rounds_choose_nothing_and_say_where_they_point() -> None:
     advice = only({"tcp": tcp, "zmq": zmq})
     assert (advice.headline, advice.chosen) == ("Too few rounds to choose.", None)
     assert advice.summary == "3 rounds are too few to show a difference, 6 are enough. The medians so far point to tcp."
-    assert "so in 2 of 3 rounds, which is not certain" in advice.reasons[0]
-    assert "so in 3 of 3 rounds, which is not certain" in advice.reasons[1]
+    assert "not certain: in 2 of 3 rounds" in advice.reasons[0]
+    assert "not certain: in 3 of 3 rounds" in advice.reasons[1]
 
 
 def test_an_interrupted_run_is_told_of_with_what_its_rounds_show() -> None:

@@ -43,7 +43,7 @@ def test_bytes_are_told_in_decimal_units() -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [([2.0], "2.00"), ([0.97, 1.06], "0.97 to 1.06"), ([12.34, 120.0], "12.3 to 120"), ([2.001, 2.002], "2.00"),
-     ([1.0004, 2.0], "1.0004 to 2.00"), ([0.012], "0.012"), ([1.0], "1.00")],
+     ([1.0004, 2.0], "1.0004 to 2.00"), ([0.012], "0.012"), ([1.0], "1.00"), ([1.0035], "1.00")],
 )  # fmt: skip
 def test_a_ratio_shows_on_which_side_of_1_it_is(values: list[float], text: str) -> None:
     assert times(values) == text

@@ -174,9 +174,9 @@ def _figures(found: Found) -> list[str]:
 
 
 def _rows(rows: Iterable[Iterable[Panel | None]]) -> tuple[tuple[Panel, ...], ...]:
-    """Return the pictures that there are, without rows that have none."""
-    drawn = (tuple(panel for panel in row if panel is not None) for row in rows)
-    return tuple(row for row in drawn if row)
+    """Return the pictures that there are, without rows that have none; rows of one picture each become one row."""
+    drawn = [row for row in (tuple(panel for panel in row if panel is not None) for row in rows) if row]
+    return (sum(drawn, ()),) if drawn and all(len(row) == 1 for row in drawn) else tuple(drawn)
 
 
 def _size_title(case: Case) -> str:
