@@ -32,7 +32,7 @@ _COMMANDS = {
     "report": "show the tables of an earlier result of compare, and draw it as a page",
     "info": "show the versions, the backends and the settings in force here, with where each comes from",
 }
-_LIBRARIES = ("pyzmq", "msgpack", "rich", "psutil", "hdrhistogram")
+_LIBRARIES = ("pyzmq", "msgpack", "rich", "psutil", "hdrhistogram", "jinja2")
 
 
 class _Parser(argparse.ArgumentParser):

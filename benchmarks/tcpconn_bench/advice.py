@@ -258,7 +258,6 @@ class _Group:
             fault = self._fault(name)
             if fault:
                 yield f"{name} is not considered: {fault}."
-        yield from _skipped(self._result)
         yield from _interrupted(self._result)
 
     def _fault(self, name: str) -> str | None:
