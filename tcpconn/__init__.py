@@ -33,6 +33,7 @@ from tcpconn.errors import (
 from tcpconn.lifecycle import State
 from tcpconn.listening import Listener, listen, serve, wrap
 from tcpconn.pool import Pool
+from tcpconn.secret import Secret
 from tcpconn.stats import Stats
 from tcpconn.transport import available_backends
 
@@ -56,6 +57,7 @@ __all__ = [
     "MessageTooLarge",
     "Pool",
     "ProtocolError",
+    "Secret",
     "State",
     "Stats",
     "TcpconnError",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 
 from tcpconn.ablation import receiver_for
 from tcpconn.address import Address
+from tcpconn.authentication import NONCE_SIZE, Transcript, needs_proof, with_nonce
 from tcpconn.carrier import Carrier
 from tcpconn.errors import AuthenticationError, HandshakeError, ProtocolError, TcpconnError, TimedOut
-from tcpconn.frames import Code, Hello
+from tcpconn.frames import Code, Frame, Hello, goaway, proof
 from tcpconn.greeting import Greeting
 from tcpconn.handshake import check_answer, client_hello
 from tcpconn.lifecycle import State
@@ -44,6 +46,7 @@ class Attempt:
         self._address = address
         self._session = carrier.session
         self._ours: Hello | None = None
+        self._words = b""
         self.patience = config.connect_timeout if self._session is None else config.resume_timeout
         limit = config.handshake_timeout
         self.write_limit = _NO_LIMIT if limit is None else limit
@@ -55,10 +58,14 @@ class Attempt:
         self.greeting = greeting
         self._seat = seat
         greeting.begin()
-        session = self._session
-        ours = client_hello(self._carrier.config, os.urandom(16)) if session is None else session.hello(resume=True)
-        self._ours = ours
-        return ours.encode().encode()
+        session, nonce = self._session, os.urandom(NONCE_SIZE)
+        if session is None:
+            self._ours = client_hello(self._carrier.config, os.urandom(16), nonce)
+        else:
+            self._ours = with_nonce(session.hello(resume=True), nonce)
+        frame = self._ours.encode()
+        self._words = frame.body
+        return frame.encode()
 
     def take_up(self) -> None:
         """Give the carrier its link, once the greeting is decided.
@@ -74,6 +81,8 @@ class Attempt:
         theirs = greeting.hello
         assert theirs is not None
         check_answer(ours, theirs)
+        transcript = Transcript(self._words, greeting.body)
+        our_proof = self._exchange_proofs(transcript) if needs_proof(ours) else None
         with carrier.lock:
             if carrier.lifecycle.state in (State.CLOSED, State.CONNECTED):
                 carrier.keeper.dismiss(greeting.link, self._seat)
@@ -86,8 +95,26 @@ class Attempt:
                 chunk_size=carrier.config.chunk_size,
                 peer=str(self._address),
                 receiver=receiver_for(carrier.config),
+                secret=transcript.session_secret(carrier.config.shared_key),
             )
-            carrier.link_up(greeting.link, self._seat, session, theirs.received, greeting.rest)
+            carrier.link_up(greeting.link, self._seat, session, theirs.received, greeting.rest, our_proof)
+
+    def _exchange_proofs(self, transcript: Transcript) -> Frame:
+        """Check the peer's proof, and return this end's.
+
+        Raises:
+            AuthenticationError: the peer's is wrong, of which it is told.
+        """
+        greeting, session = self.greeting, self._session
+        assert greeting is not None
+        secret = self._carrier.config.shared_key if session is None else session.secret
+        assert secret is not None
+        if greeting.proof is None or not transcript.proves(greeting.proof, secret, client=False):
+            what = "the shared key: set the same auth_key at both ends" if session is None else "the secret of this session"
+            with suppress(OSError):
+                greeting.link.write([goaway(Code.AUTHENTICATION_FAILED, f"the listener did not prove {what}").encode()])
+            raise AuthenticationError(f"{greeting.link.peer} did not prove that it knows {what}")
+        return proof(transcript.proof(secret, client=True))
 
     def silence(self) -> TimedOut:
         """Return the error for a peer that does not say HELLO in time."""

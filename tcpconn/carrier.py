@@ -15,7 +15,7 @@ from functools import partial
 
 from tcpconn.config import Config
 from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
-from tcpconn.frames import Code, goaway
+from tcpconn.frames import Code, Frame, goaway
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.notices import Notices
@@ -80,8 +80,12 @@ class Carrier(LinkWriter):
 
     # -- links
 
-    def link_up(self, link: BareLink, seat: Seat | None, session: Session, received: int, rest: bytes) -> None:
+    def link_up(
+        self, link: BareLink, seat: Seat | None, session: Session, received: int, rest: bytes, proof: Frame | None = None
+    ) -> None:
         """Go on over a link whose HELLOs have been exchanged; `rest` is what came after the peer's. The lock is held.
+
+        `proof` is what this end has to say before anything else.
 
         Raises:
             ProtocolError: the peer claims to have received what was never sent; whatever was is still so.
@@ -92,6 +96,8 @@ class Carrier(LinkWriter):
             session.link_down()
             self._drop_link()
         session.link_up(received)
+        if proof is not None:
+            session.prove(proof)
         self.reconnects += self.session is not None
         self.session = session
         self.link = link

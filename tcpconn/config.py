@@ -8,32 +8,41 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from tcpconn.errors import ConfigError
+from tcpconn.secret import Secret
+from tcpconn.setting import Hidden, Number, Rule, Setting, setting_of, shorten
 from tcpconn.sources import FILE_VARIABLE, PREFIX, from_environment, from_file
-from tcpconn.transport import LinkOptions, available_backends, is_registered
+from tcpconn.transport import LinkOptions
 
 __all__ = ["Config"]
 
 _KEYWORD = "keyword argument"
-_BOOL_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_AUTH_KEY = Hidden("text or bytes, 16 to 1024 bytes, such as secrets.token_hex(32) returns", 16, 1024)
 _LONGEST = 2_000_000.0
 """Seconds, about 23 days: poll() counts milliseconds in an int of 32 bits."""
 
 
-def _field(default: Any, *, high: float, low: float = 0, over: bool = False) -> Any:
-    """Declare a setting whose value lies from `low` (not itself, if `over`) to `high`."""
-    return dataclasses.field(default=default, metadata={"low": low, "high": high, "over": over})
+def _field(default: Any, *, high: float, low: float = 0) -> Any:
+    """Declare a setting whose value lies from `low` to `high`."""
+    return _by(Number(int, low, high, over=False), default)
+
+
+def _seconds(default: float, *, low: float = 0, high: float) -> Any:
+    return _by(Number(float, low, high, over=False), default)
 
 
 def _timeout(default: float, *, over: bool = True) -> Any:
-    return _field(default, high=_LONGEST, over=over)
+    return _by(Number(float, 0, _LONGEST, over), default)
+
+
+def _by(rule: Rule, default: Any = None) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule})
 
 
 _C = TypeVar("_C")
@@ -90,6 +99,8 @@ class Config:
         reuse_buffers: whether the buffer that small messages are received into is used again, and not a new one each time.
         flush_interval: longest time that a gathered message waits to be written.
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.
+        auth_key: a secret that both ends have to know, and prove to each other that they do; None asks for no proof.
+            It is kept as a `Secret`, which nothing prints.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
@@ -102,8 +113,8 @@ class Config:
     idle_timeout: float | None = _timeout(30.0, over=False)
     heartbeat_interval: float | None = _timeout(10.0)
     linger: float | None = _timeout(5.0, over=False)
-    reconnect_initial: float = _field(0.05, low=0.001, high=3600)
-    reconnect_max: float = _field(2.0, low=0.001, high=3600)
+    reconnect_initial: float = _seconds(0.05, low=0.001, high=3600)
+    reconnect_max: float = _seconds(2.0, low=0.001, high=3600)
     chunk_size: int = _field(64 * 1024, low=256, high=16 << 20)
     credit: int = _field((2 << 20) + (64 << 10), low=4096, high=(1 << 31) - 1)
     session_credit: int = _field(64 << 20, low=4096, high=(1 << 31) - 1)
@@ -111,16 +122,17 @@ class Config:
     max_streams: int = _field(100_000, low=1, high=1 << 30)
     max_links: int = _field(10_000, low=1, high=1 << 20)
     backlog: int = _field(65_536, low=1, high=1 << 30)
-    busy_poll: float = _field(50e-6, high=0.01)
+    busy_poll: float = _seconds(50e-6, high=0.01)
     coalesce: bool = True
     leader_followers: bool = True
     gather: bool = True
     receive_in_place: bool = True
     read_ahead: bool = True
     reuse_buffers: bool = True
-    flush_interval: float = _field(0.0005, high=1)
+    flush_interval: float = _seconds(0.0005, high=1)
     send_buffer: int | None = _field(None, low=1024, high=1 << 30)
     receive_buffer: int | None = _field(None, low=1024, high=1 << 30)
+    auth_key: Secret | str | bytes | None = _by(_AUTH_KEY)
 
     def __post_init__(self) -> None:
         sources = {}
@@ -185,6 +197,11 @@ class Config:
         """
         return dataclasses.replace(self, **changes)
 
+    @property
+    def shared_key(self) -> bytes | None:
+        """The bytes of `auth_key`."""
+        return None if self.auth_key is None else Secret(self.auth_key).reveal()
+
     def link_options(self) -> LinkOptions:
         """Return what a backend needs to know."""
         return LinkOptions(
@@ -208,89 +225,11 @@ class Config:
         return {name: getattr(self, name) for name in _SETTINGS}
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """What is allowed for one setting."""
-
-    name: str
-    default: Any
-    kind: Callable[[Any], Any]
-    optional: bool
-    low: float
-    high: float
-    over: bool
-
-    @classmethod
-    def of(cls, field: dataclasses.Field[Any], hint: Any) -> _Setting:
-        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        kind = next(member for member in members if member is not type(None))
-        limits = field.metadata or {"low": 0, "high": 0, "over": False}
-        return cls(field.name, field.default, kind, type(None) in members, **limits)
-
-    def check(self, value: Any, source: str, none: str = "None", shown: object = ...) -> Any:
-        """Return the value in the setting's type.
-
-        Args:
-            value: what was set.
-            source: where, for the error.
-            none: how that source spells None, for the error.
-            shown: what the user wrote, if that is not the value itself, for the error.
-
-        Raises:
-            ConfigError: it is not allowed.
-        """
-        if value is None and self.optional:
-            return None
-        if not self._good(value):
-            text = repr(value if shown is ... else shown)
-            raise ConfigError(f"{self.name}={_short(text)} (from {source}) is not allowed; allowed is {self._allowed(none)}")
-        return self.kind(value)
-
-    def _good(self, value: Any) -> bool:
-        if self.kind is bool:
-            return isinstance(value, bool)
-        if self.kind is str:
-            return isinstance(value, str) and is_registered(value)
-        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
-            return False
-        # The comparison is false for a NaN.
-        return self.low <= value <= self.high and not (self.over and value == self.low)
-
-    def parse(self, text: str) -> Any:
-        """Turn text into a value of about the right type; `check` does the rest."""
-        word = text.strip()
-        if self.optional and word.lower() == "none":
-            return None
-        if self.kind is bool:
-            return _BOOL_WORDS.get(word.lower(), text)
-        try:
-            return self.kind(word)
-        except ValueError:
-            return text
-
-    def _allowed(self, none: str) -> str:
-        if self.kind is bool:
-            return "true or false"
-        if self.kind is str:
-            return f"the name of an installed backend: {', '.join(available_backends()) or 'there is none'}"
-        noun = "a whole number" if self.kind is int else "a number"
-        least = f"greater than {_figure(self.low)}" if self.over else f"{_figure(self.low)} or more"
-        return f"{noun}, {least}, at most {_figure(self.high)}{f', or {none}' if self.optional else ''}"
-
-
-def _figure(number: float) -> str:
-    return f"{int(number) if number == int(number) else number:,}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 _HINTS = typing.get_type_hints(Config)
-_SETTINGS: Mapping[str, _Setting] = {field.name: _Setting.of(field, _HINTS[field.name]) for field in dataclasses.fields(Config)}
+_SETTINGS: Mapping[str, Setting] = {field.name: setting_of(field, _HINTS[field.name]) for field in dataclasses.fields(Config)}
 
 
-def _setting(name: str, value: object, source: str, hint: str = "") -> _Setting:
+def _setting(name: str, value: object, source: str, hint: str = "") -> Setting:
     """Return the setting of this name.
 
     Raises:
@@ -300,7 +239,8 @@ def _setting(name: str, value: object, source: str, hint: str = "") -> _Setting:
     if setting is None:
         near = difflib.get_close_matches(name.lower(), _SETTINGS, n=1)
         guess = f"did you mean {near[0]!r}? " if near else ""
-        shown = _short(repr(value))
+        # Of what is called like a secret the value may be one.
+        shown = "..." if near and isinstance(_SETTINGS[near[0]].rule, Hidden) else shorten(repr(value))
         raise ConfigError(f"unknown setting {name}={shown} (from {source}); {guess}{hint}settings are: {', '.join(_SETTINGS)}")
     return setting
 

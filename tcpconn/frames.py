@@ -70,6 +70,7 @@ class FrameType(IntEnum):
     PING = 7
     PONG = 8
     GOAWAY = 9
+    PROOF = 10
 
 
 SEQUENCED = frozenset({FrameType.OPEN, FrameType.DATA, FrameType.CLOSE, FrameType.CREDIT})
@@ -161,6 +162,8 @@ class Frame:
                     return _reason_in_words(body)
                 case FrameType.CLOSE if self.flags & RESET:
                     return _reason_in_words(body)
+                case FrameType.PROOF:
+                    return f"{len(body)} bytes"
                 case FrameType.HELLO:
                     hello = Hello.decode(body)
                     resuming = f"resuming after {hello.received}" if hello.resume else "new"
@@ -244,6 +247,11 @@ def goaway(code: int, text: str) -> Frame:
     return Frame(FrameType.GOAWAY, 0, 0, _encode_reason(code, text))
 
 
+def proof(mac: bytes) -> Frame:
+    """Prove what the HELLO before says; see `authentication`."""
+    return Frame(FrameType.PROOF, 0, 0, mac)
+
+
 def _encode_reason(code: int, text: str) -> bytes:
     # A character that the limit would cut in two is left out.
     shown = text.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
@@ -321,7 +329,7 @@ class Hello:
         credit: bytes that each new stream may send to it before it grants more.
         session_credit: bytes that all streams together may send to it before it grants more; `credit` or more.
         capabilities: names of optional features, for versions to come.
-        authentication: what the two ends prove to each other; empty without authentication.
+        authentication: what the two ends' proofs are made of; see `authentication`.
     """
 
     session: bytes

@@ -1,4 +1,4 @@
-"""The drivers' part of the handshake: a sink that collects the first frame of a link.
+"""The drivers' part of the handshake: a sink that collects the first frame of a link, and the proof behind it if one is due.
 
 The dialling end waits for it; the listening end has it called by whoever reads, many at a time.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tcpconn.errors import HandshakeError, TcpconnError
+from tcpconn.authentication import needs_proof
+from tcpconn.errors import AuthenticationError, HandshakeError, TcpconnError
 from tcpconn.frames import Hello
-from tcpconn.handshake import HelloReader
+from tcpconn.handshake import HelloReader, ProofReader
 from tcpconn.transport import BareLink
 
 __all__ = ["Greeting"]
@@ -18,48 +19,46 @@ _READ_SIZE = 4096
 
 
 class Greeting:
-    """Waits for the HELLO of one link.
+    """Waits for the HELLO of one link, and for the proof that belongs to it.
 
     Args:
         link: the link, whose sink this becomes by `begin`.
-        on_hello: called once, by the reading thread, with the greeting when the HELLO is there.
-        on_failure: called once, by the reading thread, when there will be none.
+        on_done: called once, by the reading thread, with the greeting when all that is due is there.
+        on_failure: called once, by the reading thread, when it will not come.
+        on_hello: called before, when the HELLO is there and a proof is due; returns whether that is still wanted.
 
     Attributes:
-        hello: the peer's HELLO once it is there; `rest`: the bytes that came after it.
-        failure: why there will be none.
+        hello: the peer's HELLO once it is there; `body`: the same as it came.
+        proof: its proof, if one was due, once it is there.
+        rest: the bytes that came after all that.
+        failure: why it will not come.
         foreign: whether that is what the peer said, so that it would be the same another time.
     """
 
     def __init__(
         self,
         link: BareLink,
-        on_hello: Callable[[Greeting], None] | None = None,
+        on_done: Callable[[Greeting], None] | None = None,
         on_failure: Callable[[Greeting], None] | None = None,
+        on_hello: Callable[[Greeting], bool] | None = None,
     ) -> None:
         self.link = link
         self.hello: Hello | None = None
+        self.body = b""
+        self.proof: bytes | None = None
+        self.rest = b""
         self.failure: Exception | None = None
         self.foreign = False
-        self._reader = HelloReader()
+        self.done = False
+        self._reader: HelloReader | ProofReader = HelloReader()
         self._buffer = bytearray(_READ_SIZE)
-        self._late = bytearray()
-        self._on_hello = on_hello
+        self._on_done = on_done
         self._on_failure = on_failure
+        self._on_hello = on_hello
 
     def begin(self) -> None:
         """Become the link's sink. What has come already may be decided before this returns, by another thread."""
         self.link.sink = self
-
-    @property
-    def done(self) -> bool:
-        """Whether it is decided."""
-        return self.hello is not None or self.failure is not None
-
-    @property
-    def rest(self) -> bytes:
-        """What came after the HELLO."""
-        return self._reader.rest + bytes(self._late)
 
     def get_buffer(self) -> bytearray:
         """Return where to receive to."""
@@ -76,27 +75,51 @@ class Greeting:
     def data_received(self, data: bytes | memoryview) -> None:
         """Take what was received."""
         if self.done:
-            self._late += data
+            self.rest += data
             return
         try:
-            self.hello = self._reader.feed(bytes(data))
+            whole = self._feed(data)
         except TcpconnError as error:
             self.foreign = True
             self.fail(error)
         else:
-            if self.hello is not None and self._on_hello is not None:
-                self._on_hello(self)
+            if whole:
+                self.done = True
+                if self._on_done is not None:
+                    self._on_done(self)
+
+    def _feed(self, data: bytes | memoryview) -> bool:
+        """Take what was received; return whether all that is due is there."""
+        reader = self._reader
+        if isinstance(reader, HelloReader):
+            self.hello = reader.feed(bytes(data))
+            if self.hello is None:
+                return False
+            self.body, self.rest = reader.body, reader.rest
+            if not needs_proof(self.hello):
+                return True
+            self._reader = reader = ProofReader()
+            if self._on_hello is not None and not self._on_hello(self):
+                self.done = True
+                return False
+            data, self.rest = self.rest, b""
+        self.proof = reader.feed(bytes(data))
+        self.rest = reader.rest
+        return self.proof is not None
 
     def link_lost(self, reason: Exception | None) -> None:
         """Fail: there will be no HELLO."""
         if not self.done:
             why = f": {reason}" if reason is not None else " without a word"
-            error = HandshakeError(f"{self.link.peer} closed the link before the handshake was complete{why}")
+            # A backend that authenticates, too, says so by the type.
+            kind = AuthenticationError if isinstance(reason, AuthenticationError) else HandshakeError
+            error = kind(f"{self.link.peer} closed the link before the handshake was complete{why}")
             error.__cause__ = reason
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Decide that there will be no HELLO."""
+        """Decide that it will not come."""
         self.failure = error
+        self.done = True
         if self._on_failure is not None:
             self._on_failure(self)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from tcpconn.ablation import receiver_for
+from tcpconn.authentication import NONCE_SIZE, Transcript, with_nonce
 from tcpconn.carrier import Carrier
 from tcpconn.config import Config
-from tcpconn.errors import ProtocolError
-from tcpconn.frames import Code, goaway
+from tcpconn.errors import AuthenticationError, ProtocolError
+from tcpconn.frames import Code, Hello, goaway, proof
 from tcpconn.greeting import Greeting
-from tcpconn.handshake import server_hello
+from tcpconn.handshake import authentication_refusal, server_hello
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import State
 from tcpconn.session import Session
@@ -50,6 +53,35 @@ def accept_links(listener: LinkListener, take: Callable[[Link], None]) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What this end has answered to a HELLO: its own, and what follows from both."""
+
+    ours: Hello
+    words: bytes
+    transcript: Transcript
+
+    @classmethod
+    def to(cls, greeting: Greeting, ours: Hello) -> _Answer:
+        frame = ours.encode()
+        return cls(ours, frame.encode(), Transcript(greeting.body, frame.body))
+
+
+def _say(link: BareLink, words: bytes) -> None:
+    """Write a HELLO.
+
+    Raises:
+        OSError: the link is broken, or does not take it at once, though it is the first that is written.
+    """
+    if link.write([words]) < len(words):
+        raise OSError(errno.ENOBUFS, "the link takes too little at once even for a HELLO")
+
+
+def _last_word(code: Code, answer: _Answer | None) -> Code:
+    """Return the code for a session that is over: who has been answered holds it for begun, and hears that it has closed."""
+    return Code.CLOSED if answer is not None and code in (Code.SHUTTING_DOWN, Code.UNKNOWN_SESSION) else code
+
+
 class Reception:
     """Receives the peers of one listener.
 
@@ -76,6 +108,8 @@ class Reception:
         self._lock = threading.Lock()
         self._sessions: dict[bytes, Carrier] = {}
         self._greetings: dict[Greeting, Seat | None] = {}
+        # Of those that have to prove something: what, and what they were answered.
+        self._challenges: dict[Greeting, tuple[bytes, _Answer]] = {}
         self._closed = False
 
     @property
@@ -93,21 +127,40 @@ class Reception:
         """End the links that have not said HELLO."""
         with self._lock:
             greetings, self._greetings = self._greetings, {}
+            challenges, self._challenges = self._challenges, {}
         for greeting, seat in greetings.items():
-            self._turn_away(greeting.link, seat, Code.SHUTTING_DOWN, "the listener is closed")
+            # Who has been answered: see `_last_word`.
+            code = Code.CLOSED if greeting in challenges else Code.SHUTTING_DOWN
+            self._turn_away(greeting.link, seat, code, "the listener is closed")
 
     def greet(self, link: BareLink, seat: Seat | None) -> None:
         """Wait, in the background, for the HELLO of a link."""
 
         def refused(greeting: Greeting) -> None:
             if self._take(greeting):
-                self._refuse(greeting, seat, str(greeting.failure))
+                wrong = isinstance(greeting.failure, AuthenticationError)
+                code = Code.AUTHENTICATION_FAILED if wrong else Code.HANDSHAKE_FAILED
+                self._refuse(greeting, seat, code, str(greeting.failure))
 
         def came(greeting: Greeting) -> None:
-            if self._take(greeting):
-                self._hello(greeting, seat)
+            challenge = self._challenges.pop(greeting, None)
+            if not self._take(greeting):
+                return
+            if challenge is None:
+                self._take_up(greeting, seat, None)
+                return
+            secret, answer = challenge
+            assert greeting.proof is not None
+            if answer.transcript.proves(greeting.proof, secret, client=True):
+                self._take_up(greeting, seat, answer)
+            else:
+                what = "the secret of the session" if answer.ours.resume else "the shared key (auth_key)"
+                self._refuse(greeting, seat, Code.AUTHENTICATION_FAILED, f"the client did not prove that it knows {what}")
 
-        greeting = Greeting(link, came, refused)
+        def challenged(greeting: Greeting) -> bool:
+            return self._challenge(greeting, seat)
+
+        greeting = Greeting(link, came, refused, challenged)
         with self._lock:
             self._greetings[greeting] = seat
         greeting.begin()
@@ -117,8 +170,17 @@ class Reception:
         if limit is not None:
 
             def too_late() -> None:
-                if self._take(greeting):
-                    self._refuse(greeting, seat, f"it sent no HELLO within handshake_timeout={limit} s")
+                challenged = greeting in self._challenges
+                if not self._take(greeting):
+                    return
+                if challenged:
+                    # Not refused: a client that was stalled resumes its session over another link.
+                    log.warning("link from %s closed: it sent no proof within handshake_timeout=%s s", link.peer, limit)
+                    self._keeper.dismiss(link, seat)
+                    self._left()
+                else:
+                    text = f"it sent no HELLO within handshake_timeout={limit} s"
+                    self._refuse(greeting, seat, Code.HANDSHAKE_FAILED, text)
 
             self._keeper.call_at(time.monotonic() + limit, too_late)
 
@@ -127,11 +189,14 @@ class Reception:
         with self._lock:
             waited_for = greeting in self._greetings
             self._greetings.pop(greeting, None)
+            self._challenges.pop(greeting, None)
             return waited_for
 
-    def _refuse(self, greeting: Greeting, seat: Seat | None, text: str) -> None:
-        log.warning("link from %s refused: %s", greeting.link.peer, text)
-        self._turn_away(greeting.link, seat, Code.HANDSHAKE_FAILED, text)
+    def _refuse(self, greeting: Greeting, seat: Seat | None, code: Code, text: str) -> None:
+        # A listener that was restarted meets every client of the old one, and there is nothing wrong with them.
+        level = logging.INFO if code in (Code.UNKNOWN_SESSION, Code.SHUTTING_DOWN, Code.CLOSED) else logging.WARNING
+        log.log(level, "link from %s refused: %s", greeting.link.peer, text)
+        self._turn_away(greeting.link, seat, code, text)
 
     def _turn_away(self, link: BareLink, seat: Seat | None, code: Code, text: str) -> None:
         try:
@@ -141,42 +206,94 @@ class Reception:
         self._keeper.dismiss(link, seat)
         self._left()
 
-    def _hello(self, greeting: Greeting, seat: Seat | None) -> None:
-        """Begin a session or resume one. Called by whoever reads the link."""
+    def _judge(self, theirs: Hello) -> tuple[Code, str] | None:
+        """Return why a HELLO is refused, or None. The table's lock is held."""
+        wrong = authentication_refusal(theirs, key=self._config.shared_key)
+        if wrong is not None:
+            return Code.AUTHENTICATION_FAILED, wrong
+        known = self._sessions.get(theirs.session)
+        if self._closed and not (theirs.resume and known):
+            return Code.SHUTTING_DOWN, "the listener is closed"
+        if theirs.resume and known is None:
+            text = "this session is not known here any more, or never was: the listener may have been restarted"
+            return Code.UNKNOWN_SESSION, text
+        if known is not None and not theirs.resume:
+            return Code.HANDSHAKE_FAILED, "a session of this number exists already"
+        return None
+
+    def _challenge(self, greeting: Greeting, seat: Seat | None) -> bool:
+        """Answer a HELLO whose sender has to prove something, or refuse it; return whether to wait for the proof.
+
+        Nothing is begun or changed before the proof is there, and a link that the session has keeps it until then.
+        """
+        theirs = greeting.hello
+        assert theirs is not None
+        with self._lock:
+            refusal = self._judge(theirs)
+            carrier = self._sessions.get(theirs.session)
+        ours, secret = None, self._config.shared_key
+        if refusal is None and carrier is not None:
+            with carrier.lock:
+                session = carrier.session
+                if session is None or session.ended is not None:
+                    refusal = Code.UNKNOWN_SESSION, "this session has ended"
+                else:
+                    ours, secret = with_nonce(session.hello(resume=True), os.urandom(NONCE_SIZE)), session.secret
+        if refusal is not None:
+            if self._take(greeting):
+                self._refuse(greeting, seat, *refusal)
+            return False
+        assert secret is not None
+        answer = _Answer.to(greeting, ours or server_hello(self._config, theirs.session, os.urandom(NONCE_SIZE)))
+        with self._lock:
+            if greeting not in self._greetings:
+                return False
+            self._challenges[greeting] = secret, answer
+        words = answer.words + proof(answer.transcript.proof(secret, client=False)).encode()
+        try:
+            _say(greeting.link, words)
+        except OSError as error:
+            if self._take(greeting):
+                self._refuse(greeting, seat, Code.HANDSHAKE_FAILED, str(error))
+            return False
+        return True
+
+    def _take_up(self, greeting: Greeting, seat: Seat | None, answer: _Answer | None) -> None:
+        """Begin a session or resume one, whose HELLO may have been answered already. Called by whoever reads the link."""
         link, theirs = greeting.link, greeting.hello
         assert theirs is not None
-        code, refusal, carrier = Code.UNKNOWN_SESSION, "", None
         with self._lock:
-            known = self._sessions.get(theirs.session)
-            if self._closed and not (theirs.resume and known):
-                code, refusal = Code.SHUTTING_DOWN, "the listener is closed"
-            elif theirs.resume and known is None:
-                refusal = "this session is not known here any more, or never was: the listener may have been restarted"
-            elif known is not None and not theirs.resume:
-                code, refusal = Code.HANDSHAKE_FAILED, "a session of this number exists already"
-            else:
-                carrier = known or self._begin(theirs.session, link)
+            refusal = self._judge(theirs)
+            carrier = None if refusal else self._sessions.get(theirs.session) or self._begin(theirs.session, link)
         if carrier is None:
-            log.info("link from %s refused: %s", link.peer, refusal)
-            self._turn_away(link, seat, code, refusal)
+            assert refusal is not None
+            self._refuse(greeting, seat, _last_word(refusal[0], answer), refusal[1])
             return
         with carrier.lock:
-            session = carrier.session or Session(
-                client=False,
-                accepts=True,
-                ours=server_hello(self._config, theirs.session),
-                theirs=theirs,
-                chunk_size=self._config.chunk_size,
-                peer=link.peer,
-                receiver=receiver_for(self._config),
-            )
             if carrier.lifecycle.state is State.CLOSED:
-                self._turn_away(link, seat, Code.UNKNOWN_SESSION, f"this session has ended: {session.ended}")
+                why = "" if carrier.session is None else f": {carrier.session.ended}"
+                self._turn_away(link, seat, _last_word(Code.UNKNOWN_SESSION, answer), f"this session has ended{why}")
                 return
-            answer = session.hello(resume=theirs.resume).encode().encode()
+            if answer is not None and carrier.session is not None and answer.ours.received != carrier.session.receiver.count:
+                # Something has come over the old link since the answer was given: the client has to hear a new one.
+                carrier.link_lost(None)
+                self._keeper.dismiss(link, seat)
+                self._left()
+                return
             try:
-                if link.write([answer]) < len(answer):
-                    raise OSError(errno.ENOBUFS, "the link takes too little at once even for a HELLO")
+                if answer is None:
+                    answer = _Answer.to(greeting, server_hello(self._config, theirs.session, os.urandom(NONCE_SIZE)))
+                    _say(link, answer.words)
+                session = carrier.session or Session(
+                    client=False,
+                    accepts=True,
+                    ours=answer.ours,
+                    theirs=theirs,
+                    chunk_size=self._config.chunk_size,
+                    peer=link.peer,
+                    receiver=receiver_for(self._config),
+                    secret=answer.transcript.session_secret(self._config.shared_key),
+                )
                 carrier.link_up(link, seat, session, theirs.received, greeting.rest)
             except (OSError, ProtocolError) as error:
                 log.warning("link from %s failed in the handshake: %s", link.peer, error)

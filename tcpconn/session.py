@@ -47,6 +47,7 @@ class Session:
         chunk_size: bytes of a chunk, see `Multiplexer`.
         peer: the peer's address, for error texts.
         receiver: makes the receiver, of the multiplexer and what takes control frames.
+        secret: what proves the right to resume it, see `authentication`.
 
     Attributes:
         mux: the streams.
@@ -71,8 +72,10 @@ class Session:
         chunk_size: int,
         peer: str,
         receiver: Callable[[Multiplexer, Callable[[int, bytes], None]], Receiver] = Receiver,
+        secret: bytes = b"",
     ) -> None:
         self.id = ours.session
+        self.secret = secret
         self.mux = Multiplexer(client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer)
         self.outbox = self.mux.outbox
         self.receiver = receiver(self.mux, self._on_control)
@@ -102,7 +105,7 @@ class Session:
     # -- links
 
     def hello(self, *, resume: bool) -> Hello:
-        """Return the HELLO that begins the next link."""
+        """Return the HELLO that begins the next link, still with the nonce of the first."""
         ours = self.mux.ours
         return Hello(
             session=ours.session,
@@ -114,6 +117,7 @@ class Session:
             credit=ours.credit,
             session_credit=ours.session_credit,
             capabilities=ours.capabilities,
+            authentication=ours.authentication,
         )
 
     def check_resume(self, received: int) -> None:
@@ -144,6 +148,10 @@ class Session:
         if self._goodbye is not None:
             # GOAWAY is not among the frames that are replayed.
             self._put(self._goodbye)
+
+    def prove(self, proof: Frame) -> None:
+        """Say something on a link that has just come up before anything else."""
+        self.control = {proof.type: proof.encode(), **self.control}
 
     def link_down(self) -> None:
         """Stop writing; what is not acknowledged is kept for the next link."""
@@ -236,6 +244,8 @@ class Session:
                 self.stirred = True
             case FrameType.HELLO:
                 raise ProtocolError(f"{self.mux.peer} sent a second HELLO on one link")
+            case FrameType.PROOF:
+                raise ProtocolError(f"{self.mux.peer} sent a PROOF that was not asked for")
             case _:
                 raise ProtocolError(f"{self.mux.peer} sent a frame of the unknown type {kind}")
 

@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 
 from tcpconn.address import Address
+from tcpconn.errors import ProtocolError
 from tcpconn.frames import Frame, Hello, decode_frames
 from tcpconn.transport import LinkOptions, load_transport
 
@@ -33,6 +34,25 @@ class Stranger:
         """Send bytes."""
         while words:
             words = words[self._link.write([words]) :]
+
+    def hear(self, count: int) -> list[Frame]:
+        """Return the next frames that the listener sends, and no others."""
+        deadline = time.monotonic() + _DEADLINE
+        while (frames := self._whole()) is None or len(frames) < count:
+            rest = deadline - time.monotonic()
+            assert rest > 0 and not self._lost, f"{count} frames did not come; heard {self._heard!r}"
+            self._link.channel.read(rest)
+        heard, self._heard = self._heard, b""
+        for frame in frames[:count]:
+            heard = heard[len(frame.encode()) :]
+        self._heard = heard + self._heard
+        return frames[:count]
+
+    def _whole(self) -> list[Frame] | None:
+        try:
+            return list(decode_frames(self._heard))
+        except ProtocolError:
+            return None
 
     def hear_out(self) -> list[Frame]:
         """Return the frames that the listener has sent by the time it ended the link."""

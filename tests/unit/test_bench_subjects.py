@@ -6,6 +6,7 @@ Both ends are in this process, in two threads or in two tasks. A peer whose pack
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -412,3 +413,17 @@ def test_every_floor_is_found_by_its_own_name(name: str) -> None:
     floor = find(name)
     assert (floor.name, floor.role, floor.floor) == (name, "floor", None)
     assert floor.settings()
+
+
+def test_a_key_is_in_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TCPCONN_AUTH_KEY", "correct horse battery staple")
+    subject = find("tcp")
+    settings = json.dumps(dict(subject.settings()))
+    assert "auth_key" in settings
+    assert "horse" not in settings
+
+
+def test_a_key_is_no_part_of_a_variant_whose_name_stands_in_results() -> None:
+    with pytest.raises(tcpconn.ConfigError, match="set TCPCONN_AUTH_KEY") as caught:
+        find("tcp:auth_key=correct-horse-battery").unavailable()
+    assert "horse" not in str(caught.value)

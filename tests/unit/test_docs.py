@@ -42,8 +42,7 @@ def test_the_readme_names_every_error_that_can_be_raised() -> None:
     errors = {
         name for name in tcpconn.__all__ if isinstance(found := getattr(tcpconn, name), type) and issubclass(found, Exception)
     }
-    # There is no authentication yet.
-    assert named == errors - {"TcpconnError", "AuthenticationError"}
+    assert named == errors - {"TcpconnError"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tcpconn import frames
+from tcpconn.authentication import METHOD, PROOF_SIZE, needs_proof
 from tcpconn.config import Config
 from tcpconn.errors import AuthenticationError, ConnectError, HandshakeError, TcpconnError
 from tcpconn.frames import HEADER, HEADER_SIZE, MAGIC, MAX_CONTROL_BODY, VERSION, Code, Frame, FrameType, Hello
-from tcpconn.handshake import HelloReader, check_answer, client_hello, server_hello
+from tcpconn.handshake import HelloReader, ProofReader, authentication_refusal, check_answer, client_hello, server_hello
 
 _quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 
 SESSION = bytes(range(16))
+NONCE = bytes(range(100, 132))
 HELLO = client_hello(Config(), SESSION)
 WIRE = HELLO.encode().encode()
 
@@ -290,8 +292,8 @@ def test_the_peers_words_are_kept_short_and_on_one_line() -> None:
 def test_a_hello_announces_the_limits_of_the_config() -> None:
     config = Config(max_message=1000, max_streams=7, credit=8192, session_credit=16384, chunk_size=4 << 20)
     for make in (client_hello, server_hello):
-        hello = make(config, SESSION, resume=True, received=5)
-        assert hello == Hello(SESSION, True, 5, 4 << 20, 1000, 7, 8192, 16384)
+        hello = make(config, SESSION, NONCE)
+        assert hello == Hello(SESSION, False, 0, 4 << 20, 1000, 7, 8192, 16384, (), {"nonce": NONCE})
 
 
 def test_a_lone_message_may_come_in_chunks_of_a_mebibyte_whatever_this_end_sends() -> None:
@@ -299,7 +301,7 @@ def test_a_lone_message_may_come_in_chunks_of_a_mebibyte_whatever_this_end_sends
 
 
 def test_a_hello_without_limits_has_those_of_the_default_config() -> None:
-    assert Hello(SESSION) == HELLO
+    assert dataclasses.replace(HELLO, authentication={}) == Hello(SESSION)
 
 
 _CONFIGS = [
@@ -320,9 +322,8 @@ def test_every_config_makes_a_hello_that_peers_accept(config: Config) -> None:
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_an_answer_for_the_same_session_begun_or_resumed_as_asked_is_good(resume: bool) -> None:
-    check_answer(
-        client_hello(Config(), SESSION, resume=resume), server_hello(Config(credit=4096), SESSION, resume=resume, received=3)
-    )
+    theirs = server_hello(Config(credit=4096), SESSION)
+    check_answer(dataclasses.replace(HELLO, resume=resume), dataclasses.replace(theirs, resume=resume, received=3))
 
 
 def test_an_answer_for_another_session_is_a_handshake_error() -> None:
@@ -340,3 +341,82 @@ def test_an_answer_for_another_session_is_a_handshake_error() -> None:
 def test_an_answer_that_does_otherwise_than_asked_is_a_handshake_error(asked: bool, text: str) -> None:
     with pytest.raises(TcpconnError, match=text):
         check_answer(dataclasses.replace(HELLO, resume=asked), dataclasses.replace(HELLO, resume=not asked))
+
+
+# -- proofs
+
+KEYED = client_hello(Config(auth_key=b"k" * 16), SESSION, NONCE)
+PROOF = frames.proof(bytes(range(PROOF_SIZE))).encode()
+
+
+def feed_proof(pieces: Iterable[bytes]) -> tuple[bytes | None, bytes]:
+    """Feed pieces until the proof is there; return it and all that came behind it."""
+    reader = ProofReader()
+    pieces = iter(pieces)
+    for piece in pieces:
+        proof = reader.feed(piece)
+        if proof is not None:
+            return proof, reader.rest + b"".join(pieces)
+    return None, b""
+
+
+def test_a_hello_names_the_method_only_with_a_key_and_announces_a_proof_then() -> None:
+    assert KEYED.authentication == {"nonce": NONCE, "method": METHOD}
+    assert HELLO.authentication == {"nonce": b""}
+    assert needs_proof(KEYED)
+    assert not needs_proof(HELLO)
+    assert needs_proof(dataclasses.replace(HELLO, resume=True))
+
+
+@_quick
+@given(st.lists(st.integers(0, 10_000), max_size=10), st.binary(max_size=30))
+def test_a_proof_and_what_follows_it_are_told_apart_under_any_split(cuts: list[int], rest: bytes) -> None:
+    assert feed_proof(split(PROOF + rest, cuts)) == (bytes(range(PROOF_SIZE)), rest)
+
+
+@pytest.mark.parametrize("end", range(len(PROOF)))
+def test_part_of_a_proof_is_none(end: int) -> None:
+    assert feed_proof([PROOF[:end]]) == (None, b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        WIRE,
+        Frame(FrameType.OPEN, 0, 1, b"x" * 32).encode(),
+        Frame(FrameType.PROOF, 1, 0, bytes(32)).encode(),
+        Frame(FrameType.PROOF, 0, 1, bytes(32)).encode(),
+        Frame(FrameType.PROOF, 0, 0, bytes(33)).encode(),
+        HEADER.pack(FrameType.PROOF, 0, 1, 0, 32),
+        HEADER.pack(FrameType.PROOF, 0, 0, 0, 1 << 31)[:9],
+        HEADER.pack(FrameType.GOAWAY, 0, 0, 0, 1 << 20),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 12, 100])
+def test_whatever_comes_in_place_of_a_proof_is_an_authentication_error_by_its_header(words: bytes, size: int) -> None:
+    pieces = [words[:12][start : start + size] for start in range(0, 12, size)]
+    with pytest.raises(AuthenticationError, match="sent no proof behind its HELLO"):
+        feed_proof(pieces)
+
+
+def test_a_refusal_in_place_of_a_proof_is_told_with_its_reason() -> None:
+    with pytest.raises(AuthenticationError, match="the peer refused the link: authentication failed: wrong") as caught:
+        feed_proof([frames.goaway(Code.AUTHENTICATION_FAILED, "wrong").encode()])
+    assert caught.value.code == Code.AUTHENTICATION_FAILED
+
+
+def test_a_listener_takes_only_who_has_a_key_if_it_has_one_itself() -> None:
+    assert authentication_refusal(HELLO, key=None) is None
+    assert authentication_refusal(KEYED, key=b"k") is None
+    assert "set the same auth_key at the client" in str(authentication_refusal(HELLO, key=b"k"))
+    assert "set the same auth_key at both ends" in str(authentication_refusal(KEYED, key=None))
+    other = dataclasses.replace(KEYED, authentication={"nonce": NONCE, "method": b"x" * 1000})
+    assert len(str(authentication_refusal(other, key=b"k"))) < 200
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "text"), [(KEYED, HELLO, "the peer has no shared key"), (HELLO, KEYED, "the peer asks for a shared key")]
+)
+def test_an_answer_of_an_end_that_alone_has_a_key_or_has_none_is_refused(ours: Hello, theirs: Hello, text: str) -> None:
+    with pytest.raises(AuthenticationError, match=f"{text}: set the same auth_key at both ends"):
+        check_answer(ours, theirs)

@@ -129,6 +129,7 @@ def test_answers_that_cannot_be_written_do_not_pile_up(joined: Joined) -> None:
         (Frame(FrameType.PING, 0, 0, b""), "sent a PING of 0 bytes instead of 8"),
         (Frame(FrameType.PONG, 0, 0, bytes(9)), "sent a PONG of 9 bytes instead of 8"),
         (hello().encode(), "sent a second HELLO on one link"),
+        (frames.proof(bytes(32)), "sent a PROOF that was not asked for"),
         (Frame(42), "sent a frame of the unknown type 42"),
         (Frame(0), "sent a frame of the unknown type 0"),
         (frames.ack(2), "acknowledged 2 frames; 1 were sent"),
@@ -236,6 +237,17 @@ def test_the_hello_of_the_next_link_says_what_was_received_and_repeats_the_limit
     receive(session, frames.open_stream(1, "a", None).encode())
 
     assert session.hello(resume=True) == hello(credit=5000, max_message=77, resume=True, received=1)
+
+
+def test_a_proof_is_said_before_anything_else_on_a_new_link_and_only_there() -> None:
+    session = new_session(client=True)
+    session.say_goodbye(Code.SHUTTING_DOWN, "soon")
+    session.link_up(0)
+    session.prove(frames.proof(b"p" * 32))
+    assert [frame.type for frame in frames_of(session.take())] == [FrameType.PROOF, FrameType.GOAWAY]
+    session.link_down()
+    session.link_up(0)
+    assert [frame.type for frame in frames_of(session.take())] == [FrameType.GOAWAY]
 
 
 def test_without_a_link_there_is_nothing_to_write_and_everything_is_kept(joined: Joined) -> None:

@@ -85,7 +85,11 @@ class Backend:
         Raises:
             tcpconn.ConfigError: no backend of this name is installed, or a setting is wrong.
         """
-        tcpconn.Config.load(**self.overrides)
+        for name, value in dataclasses.asdict(tcpconn.Config.load(**self.overrides)).items():
+            if name in self.overrides and isinstance(value, tcpconn.Secret):
+                raise tcpconn.ConfigError(
+                    f"{name} cannot be part of a variant, whose name stands in the result: set TCPCONN_{name.upper()}"
+                )
         if self.unix and (reason := why_no_unix_sockets()):
             return reason
         try:
@@ -95,7 +99,9 @@ class Backend:
         return None
 
     def settings(self) -> Mapping[str, Any]:
-        return dataclasses.asdict(tcpconn.Config.load(**self.overrides))
+        config = dataclasses.asdict(tcpconn.Config.load(**self.overrides))
+        # They become JSON; of a secret nothing does.
+        return {name: str(value) if isinstance(value, tcpconn.Secret) else value for name, value in config.items()}
 
 
 class Tcpconn(Backend):
