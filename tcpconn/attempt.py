@@ -11,7 +11,7 @@ from tcpconn.ablation import receiver_for
 from tcpconn.address import Address
 from tcpconn.authentication import NONCE_SIZE, Transcript, needs_proof, with_nonce
 from tcpconn.carrier import Carrier
-from tcpconn.errors import AuthenticationError, HandshakeError, ProtocolError, TcpconnError, TimedOut
+from tcpconn.errors import AuthenticationError, ConfigError, HandshakeError, ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code, Frame, Hello, goaway, proof
 from tcpconn.greeting import Greeting
 from tcpconn.handshake import check_answer, client_hello
@@ -134,7 +134,7 @@ class Attempt:
         log.info("no link to %s: %s", self._address, error)
         with carrier.lock:
             if carrier.lifecycle.state is not State.CLOSED:
-                foreign = greeting is not None and greeting.foreign and carrier.session is None
+                foreign = carrier.session is None and (greeting is None or greeting.foreign)
                 carrier.lifecycle.dial_failed(time.monotonic(), error, final=_is_final(error, foreign=foreign))
                 carrier.reschedule()
 
@@ -150,7 +150,7 @@ def _is_final(error: Exception, *, foreign: bool) -> bool:
 
     What speaks another protocol (`foreign`) will go on doing so, but where a session stood it may only be passing by.
     """
-    if isinstance(error, AuthenticationError | ProtocolError):
+    if isinstance(error, AuthenticationError | ProtocolError | ConfigError):
         return True
     if not isinstance(error, HandshakeError):
         return False

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from tcpconn.errors import ConfigError
 from tcpconn.secret import Secret
-from tcpconn.setting import Hidden, Number, Rule, Setting, setting_of, shorten
+from tcpconn.securing import CurveOptions, TlsOptions, check_encryption
+from tcpconn.setting import Hidden, Number, Rule, Setting, Text, setting_of, shorten
 from tcpconn.sources import FILE_VARIABLE, PREFIX, from_environment, from_file
 from tcpconn.transport import LinkOptions
 
@@ -24,6 +25,7 @@ __all__ = ["Config"]
 
 _KEYWORD = "keyword argument"
 _AUTH_KEY = Hidden("text or bytes, 16 to 1024 bytes, such as secrets.token_hex(32) returns", 16, 1024)
+_FILE = Text("the path of a file")
 _LONGEST = 2_000_000.0
 """Seconds, about 23 days: poll() counts milliseconds in an int of 32 bits."""
 
@@ -101,6 +103,15 @@ class Config:
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.
         auth_key: a secret that both ends have to know, and prove to each other that they do; None asks for no proof.
             It is kept as a `Secret`, which nothing prints.
+        encrypt: whether links are encrypted, by tcp with TLS 1.2 or later, by zmq with CURVE; see docs/security.md. A backend
+            that cannot is refused.
+        tls_cert: PEM file of this end's certificate, and those that lead to its authority; a listener needs one. The files are
+            looked at for each new link, so that a renewed certificate is used without a restart.
+        tls_key: PEM file of its private key, without a password; None: it is in `tls_cert`.
+        tls_ca: PEM file of the authorities that the other end's certificate may come from; None: those of the system.
+        tls_hostname: the name that the listener's certificate must be for; None: the host of the address.
+        tls_verify: whether a client checks the listener's certificate at all; without, whoever stands between can read along.
+        tls_require_client_cert: whether a listener refuses clients without a certificate of `tls_ca`.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
@@ -133,6 +144,13 @@ class Config:
     send_buffer: int | None = _field(None, low=1024, high=1 << 30)
     receive_buffer: int | None = _field(None, low=1024, high=1 << 30)
     auth_key: Secret | str | bytes | None = _by(_AUTH_KEY)
+    encrypt: bool = False
+    tls_cert: str | None = _by(_FILE)
+    tls_key: str | None = _by(_FILE)
+    tls_ca: str | None = _by(_FILE)
+    tls_hostname: str | None = _by(Text("the name of a host, or its address"))
+    tls_verify: bool = True
+    tls_require_client_cert: bool = False
 
     def __post_init__(self) -> None:
         sources = {}
@@ -202,6 +220,25 @@ class Config:
         """The bytes of `auth_key`."""
         return None if self.auth_key is None else Secret(self.auth_key).reveal()
 
+    def check_transport(self, transport: object, *, listens: bool) -> None:
+        """Check that the backend can do for security what is set.
+
+        Raises:
+            ConfigError: it cannot, or it needs another setting for it.
+        """
+        if self.encrypt:
+            check_encryption(self.backend, transport, self._tls, self._curve, listens=listens)
+
+    @property
+    def _tls(self) -> TlsOptions:
+        return TlsOptions(
+            self.tls_cert, self.tls_key, self.tls_ca, self.tls_hostname, self.tls_verify, self.tls_require_client_cert
+        )
+
+    @property
+    def _curve(self) -> CurveOptions:
+        return CurveOptions()
+
     def link_options(self) -> LinkOptions:
         """Return what a backend needs to know."""
         return LinkOptions(
@@ -210,6 +247,8 @@ class Config:
             receive_buffer=self.receive_buffer,
             max_links=self.max_links,
             gather=self.gather,
+            tls=self._tls if self.encrypt else None,
+            curve=self._curve if self.encrypt else None,
         )
 
     @cached_property
@@ -245,6 +284,16 @@ def _setting(name: str, value: object, source: str, hint: str = "") -> Setting:
     return setting
 
 
+_IDLE = ("encrypt", "does nothing while encrypt is off: set encrypt to true as well, or leave it out")
+_NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    **{name: (_IDLE,) for name in _SETTINGS if name.startswith(("tls_", "curve_"))},
+    "tls_key": (_IDLE, ("tls_cert", "is the key of a certificate: set tls_cert as well")),
+    "tls_hostname": (_IDLE, ("tls_verify", "is the name to verify: set tls_verify to true, or leave it out")),
+    "tls_require_client_cert": (_IDLE, ("tls_ca", "needs to know whose certificates are good: set tls_ca as well")),
+}
+"""Settings that would be ignored without another one; of those that are for security none ever is."""
+
+
 def _check_pairs(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     """Check settings against each other; `sources` names those that are not defaults."""
     for lower, upper in (("reconnect_initial", "reconnect_max"), ("credit", "session_credit")):
@@ -255,6 +304,10 @@ def _check_pairs(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
             f"{blamed}={values[blamed]!r} (from {sources[blamed]}) is not allowed; "
             f"allowed is {bound} {other}, which is {values[other]!r} (from {sources.get(other, 'default')})"
         )
+    for name, source in sources.items():
+        for needed, why in _NEEDS.get(name, ()):
+            if not values[needed] and values[name] != _SETTINGS[name].default:
+                raise ConfigError(f"{name} (from {source}) {why}")
 
 
 def _collect(overrides: Mapping[str, Any], *, fresh: bool) -> tuple[dict[str, Any], dict[str, str]]:

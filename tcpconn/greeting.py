@@ -111,7 +111,8 @@ class Greeting:
         """Fail: there will be no HELLO."""
         if not self.done:
             why = f": {reason}" if reason is not None else " without a word"
-            # A backend that authenticates, too, says so by the type.
+            # A backend with a handshake of its own tells by the type how that failed.
+            self.foreign = isinstance(reason, HandshakeError)
             kind = AuthenticationError if isinstance(reason, AuthenticationError) else HandshakeError
             error = kind(f"{self.link.peer} closed the link before the handshake was complete{why}")
             error.__cause__ = reason

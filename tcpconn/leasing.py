@@ -48,6 +48,7 @@ class SharedLinks(ABC):
             ConnectError: the pool is closed.
         """
         transport = load_transport(config.backend)
+        config.check_transport(transport, listens=False)
         key = (address, config)
         with self._lock:
             if self._closed:

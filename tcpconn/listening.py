@@ -189,6 +189,7 @@ def listen(address: str | Address, *, config: Config | None = None, **overrides:
     where = Address.parse(address)
     settings = Config.resolve(config, overrides)
     transport = load_transport(settings.backend)
+    settings.check_transport(transport, listens=True)
     try:
         listener = transport.listen(where, settings.link_options())
     except OSError as error:
@@ -206,6 +207,7 @@ def wrap(accepted: socket.socket, *, config: Config | None = None, **overrides: 
     """
     settings = Config.resolve(config, overrides)
     transport = load_transport(settings.backend)
+    settings.check_transport(transport, listens=True)
     try:
         link = transport.adopt(accepted, settings.link_options())
     except NotImplementedError as error:

@@ -98,7 +98,7 @@ _UUID_VERSION_4 = 0x4 << 76 | 0x2 << 62
 
 def _connect_error(carrier: Carrier, address: Address, config: Config) -> TcpconnError:
     cause = carrier.lifecycle.cause
-    if isinstance(cause, ConnectError | ProtocolError):
+    if isinstance(cause, ConnectError | ProtocolError | ConfigError):
         error: TcpconnError = type(cause)(f"cannot connect to {address} by backend {config.backend!r}: {cause}")
     else:
         error = ConnectError(

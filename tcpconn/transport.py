@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tcpconn.address import Address
 from tcpconn.errors import BackendUnavailable, ConfigError
+from tcpconn.securing import CurveOptions, TlsOptions
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -56,6 +57,7 @@ class LinkOptions:
         receive_buffer: the same for receiving.
         max_links: how many peers a listener serves at once; further ones are refused.
         gather: whether large buffers are handed to the system from where they lie, or all are joined first, to compare.
+        tls, curve: how to encrypt, for a backend that does so by the one or the other; None for no encryption.
     """
 
     handshake_timeout: float | None = 10.0
@@ -63,6 +65,8 @@ class LinkOptions:
     receive_buffer: int | None = None
     max_links: int = 10_000
     gather: bool = True
+    tls: TlsOptions | None = None
+    curve: CurveOptions | None = None
 
 
 class Sink(Protocol):
@@ -206,7 +210,10 @@ class LinkListener(Protocol):
 
 
 class Transport(Protocol):
-    """One way to carry bytes between processes."""
+    """One way to carry bytes between processes.
+
+    One that can encrypt has an attribute `encryption`, "tls" or "curve", and does so when `LinkOptions` has what is named so.
+    """
 
     @property
     def name(self) -> str:

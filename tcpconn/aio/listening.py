@@ -45,7 +45,9 @@ class AsyncListener:
         self._closed = False
 
     async def _listen(self, where: Address) -> None:
-        links = links_of(load_transport(self.config.backend), self._keeper)
+        transport = load_transport(self.config.backend)
+        self.config.check_transport(transport, listens=True)
+        links = links_of(transport, self._keeper)
         try:
             self._listener = await links.listen(where, self.config.link_options(), self._reception.greet)
         except OSError as error:
@@ -53,8 +55,10 @@ class AsyncListener:
 
     async def _wrap(self, accepted: socket.socket) -> None:
         backend = self.config.backend
+        transport = load_transport(backend)
+        self.config.check_transport(transport, listens=True)
         try:
-            link, seat = await links_of(load_transport(backend), self._keeper).adopt(accepted, self.config.link_options())
+            link, seat = await links_of(transport, self._keeper).adopt(accepted, self.config.link_options())
         except NotImplementedError as error:
             raise ConfigError(f"backend={backend!r} cannot wrap a socket: {error}; use backend='tcp'") from error
         self._reception.greet(link, seat)

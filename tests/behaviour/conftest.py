@@ -12,6 +12,7 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE, QUICK, Connect, Echo, Ends, Lines, Listen, Pair, close_quietly, echo_handler
+from encryption import encryption
 from flavours import FLAVOURS, Api
 from tcpconn.testing import FaultyTransport, Relay
 from tcpconn.transport import load_transport
@@ -46,7 +47,8 @@ def listen(api: Api, backend: str, stack: ExitStack) -> Listen:
     """Return a function that listens on a free address with the settings that it is given."""
 
     def listen(address: str = "127.0.0.1:0", **settings: Any) -> tcpconn.Listener:
-        return stack.enter_context(api.listen(address, backend=backend, **{"linger": 1.0, **settings}))
+        secured = {} if address.startswith("unix:") else encryption(backend)
+        return stack.enter_context(api.listen(address, backend=backend, **{"linger": 1.0, **secured, **settings}))
 
     return listen
 
@@ -56,7 +58,8 @@ def connect(api: Api, backend: str, pool: tcpconn.Pool, stack: ExitStack) -> Con
     """Return a function that connects to an address with the settings that it is given."""
 
     def connect(address: str, id: str | None = None, **settings: Any) -> tcpconn.Connection:
-        chosen = {"linger": 0.3, **QUICK, **settings}
+        secured = {} if address.startswith("unix:") else encryption(backend)
+        chosen = {"linger": 0.3, **QUICK, **secured, **settings}
         connection = api.connect(address, id, pool=pool, backend=backend, **chosen)
         stack.callback(close_quietly, connection)
         return connection

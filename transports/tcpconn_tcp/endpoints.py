@@ -10,11 +10,13 @@ import time
 from contextlib import suppress
 
 from tcpconn.address import Address
+from tcpconn.errors import ConfigError
 from tcpconn.transport import LinkOptions
 
 __all__ = ["BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
 
 _BACKLOG = 1024
+_LEAST_FOR_TLS = 64 * 1024
 
 
 def dial(address: Address, options: LinkOptions, timeout: float | None) -> socket.socket:
@@ -65,8 +67,11 @@ def take_over(accepted: socket.socket, options: LinkOptions) -> socket.socket:
     """Return a socket of our own in place of one that somebody else accepted, which is spent.
 
     Raises:
+        ConfigError: it has TLS on it already.
         NotImplementedError: it is not a stream socket, or not connected.
     """
+    if hasattr(accepted, "do_handshake"):
+        raise ConfigError("a socket with TLS on it cannot be wrapped: give the plain one, and set encrypt and tls_cert here")
     if accepted.type != socket.SOCK_STREAM:
         raise NotImplementedError(f"{accepted!r} is not a stream socket")
     try:
@@ -83,7 +88,9 @@ def prepare(connected: socket.socket, options: LinkOptions) -> None:
     if connected.family in (socket.AF_INET, socket.AF_INET6):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if options.send_buffer is not None:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.send_buffer)
+        # With TLS the certificates must fit in: nobody waits for the socket in the middle of a handshake.
+        size = options.send_buffer if options.tls is None else max(options.send_buffer, _LEAST_FOR_TLS)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
     if options.receive_buffer is not None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer)
 

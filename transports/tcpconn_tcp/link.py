@@ -17,7 +17,7 @@ from tcpconn_tcp import held
 from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.waker import Waker
 
-__all__ = ["TcpLink", "join_below"]
+__all__ = ["TcpLink", "join_below", "nothing"]
 
 JOIN_BELOW = 4096
 """Buffers of fewer bytes than this on average are joined before they are written; larger ones are gathered by `sendmsg`.
@@ -28,8 +28,8 @@ _MOST_BUFFERS = 1024
 """Linux and macOS take no more in one `sendmsg` (IOV_MAX)."""
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """Do nothing."""
 
 
 def join_below(gather: bool) -> float:
@@ -49,7 +49,7 @@ class TcpLink:
     sink: Sink
 
     def __init__(
-        self, connected: socket.socket, peer: str, on_release: Callable[[], None] = _nothing, *, gather: bool = True
+        self, connected: socket.socket, peer: str, on_release: Callable[[], None] = nothing, *, gather: bool = True
     ) -> None:
         connected.setblocking(False)
         self._socket = connected
@@ -70,6 +70,8 @@ class TcpLink:
         self._waker: Waker | None = None
         self._writer_waker: Waker | None = None
         self._poll: select.poll | None = None
+        # A link with TLS waits for its peer before it may be written for the first time.
+        self._writable_at = select.POLLOUT
 
     @property
     def peer(self) -> str:
@@ -210,7 +212,7 @@ class TcpLink:
                 return False, False
             waker = self._own_waker() if read else self._own_writer_waker()
             poll = select.poll()
-            poll.register(self._descriptor, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+            poll.register(self._descriptor, (select.POLLIN if read else 0) | (self._writable_at if write else 0))
             poll.register(waker.fileno(), select.POLLIN)
             events = poll.poll(None if timeout is None else timeout * 1000)
             if _was_woken(events, waker):
@@ -219,7 +221,7 @@ class TcpLink:
             broken = select.POLLHUP | select.POLLERR
             return (
                 read and bool(found & (select.POLLIN | broken)),
-                write and bool(found & (select.POLLOUT | broken)),
+                write and bool(found & (self._writable_at | broken)),
             )
         finally:
             if read:

@@ -7,7 +7,7 @@ import threading
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkOptions
 from tcpconn_tcp.endpoints import BoundSocket, describe, prepare
-from tcpconn_tcp.link import TcpLink
+from tcpconn_tcp.making import accepted_link, check
 
 __all__ = ["TcpListener"]
 
@@ -18,6 +18,7 @@ class TcpListener:
     channel = None
 
     def __init__(self, address: Address, options: LinkOptions) -> None:
+        check(address, options)
         self._bound = BoundSocket(address, options)
         self._socket = self._bound.socket
         self.address = self._bound.address
@@ -48,7 +49,7 @@ class TcpListener:
                 continue
             try:
                 prepare(accepted, self._options)
-                link = TcpLink(accepted, describe(accepted, name), self._released, gather=self._options.gather)
+                link = accepted_link(accepted, describe(accepted, name), self._options, self._released)
             except OSError:
                 # It was gone before it was accepted.
                 accepted.close()

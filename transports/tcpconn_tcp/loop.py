@@ -14,6 +14,7 @@ from tcpconn.transport import Buffer, LinkOptions, Sink
 from tcpconn_tcp.endpoints import BoundSocket, describe, prepare, refuse_itself, take_over
 from tcpconn_tcp.lingering import LIMIT
 from tcpconn_tcp.link import join_below
+from tcpconn_tcp.making import check, check_address
 
 __all__ = ["LoopTcpLink", "LoopTcpListener", "LoopTcpTransport"]
 
@@ -113,7 +114,7 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         transport = self._transport
         if transport.is_closing():
             return
-        if self._told or self._sink is None:
+        if self._over or self._sink is None:
             transport.close()
             return
         try:
@@ -122,6 +123,14 @@ class LoopTcpLink(asyncio.BufferedProtocol):
             transport.abort()
         else:
             self._overdue = self._loop.call_later(LIMIT, transport.abort)
+
+    @property
+    def _over(self) -> bool:
+        """Whether the peer sends no more."""
+        return self._told
+
+    async def shake_hands(self) -> None:
+        """Do what is to be done before the link can be written; here nothing."""
 
     # what the transport calls
 
@@ -204,16 +213,14 @@ class LoopTcpListener:
         loop = asyncio.get_running_loop()
         make = loop.create_server if self.address.path is None else loop.create_unix_server
         try:
-            self._server = await make(
-                lambda: LoopTcpLink(self._made, gather=self._options.gather), sock=self._bound.socket, backlog=1024
-            )
+            self._server = await make(self._new_link, sock=self._bound.socket, backlog=1024)
         except BaseException:
             self._bound.socket.close()
             self._bound.remove_file()
             raise
 
     def _new_link(self) -> LoopTcpLink:
-        return LoopTcpLink(self._made, gather=self._options.gather)
+        return _accepting(self._options, self._made)
 
     def _made(self, link: LoopTcpLink) -> None:
         if self._open >= self._options.max_links:
@@ -241,10 +248,12 @@ class LoopTcpTransport:
         """Connect to the first of the name's addresses that answers.
 
         Raises:
+            AuthenticationError: by TLS, one end does not accept the other's certificate.
+            ConfigError: the certificates cannot be used, or the address cannot have any.
             OSError: none of them did.
         """
         loop = asyncio.get_running_loop()
-        link = LoopTcpLink(gather=options.gather)
+        link = _dialling(address, options)
         dialled = await _dial(loop, address, options)
         connect = loop.create_connection if address.path is None else loop.create_unix_connection
         try:
@@ -253,14 +262,21 @@ class LoopTcpTransport:
             dialled.close()
             raise
         link.peer = str(address)
+        try:
+            await link.shake_hands()
+        except BaseException:
+            link.close()
+            raise
         return link
 
     async def listen(self, address: Address, options: LinkOptions, on_link: Callable[[LoopTcpLink], None]) -> LoopTcpListener:
         """Bind and listen.
 
         Raises:
+            ConfigError: the certificates cannot be used, or the address cannot have any.
             OSError: the address cannot be bound.
         """
+        check(address, options)
         listener = LoopTcpListener(BoundSocket(address, options), options, on_link)
         await listener.start()
         return listener
@@ -269,17 +285,42 @@ class LoopTcpTransport:
         """Make a link of a connected stream socket; the object that was given is spent, as after its `detach`.
 
         Raises:
+            ConfigError: it has TLS on it already, or the certificates cannot be used.
             NotImplementedError: it is not a stream socket, or not connected.
         """
         own = take_over(accepted, options)
         own.setblocking(False)
-        link = LoopTcpLink(gather=options.gather)
+        link = _accepting(options)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: link, own)
         except BaseException:
             own.close()
             raise
         return link
+
+
+def _dialling(address: Address, options: LinkOptions) -> LoopTcpLink:
+    wanted = options.tls
+    if wanted is None:
+        return LoopTcpLink(gather=options.gather)
+    from tcpconn_tcp.certificates import context_for
+    from tcpconn_tcp.tls import Tls
+    from tcpconn_tcp.tls_loop import LoopTlsLink
+
+    check_address(address)
+    context = context_for(wanted, server=False)
+    return LoopTlsLink(lambda _: Tls(context, str(address), wanted.hostname or address.host))
+
+
+def _accepting(options: LinkOptions, on_made: Callable[[LoopTcpLink], None] | None = None) -> LoopTcpLink:
+    if options.tls is None:
+        return LoopTcpLink(on_made, gather=options.gather)
+    from tcpconn_tcp.certificates import context_for
+    from tcpconn_tcp.tls import Tls
+    from tcpconn_tcp.tls_loop import LoopTlsLink
+
+    context = context_for(options.tls, server=True)
+    return LoopTlsLink(lambda peer: Tls(context, peer, None), on_made)
 
 
 async def _dial(loop: asyncio.AbstractEventLoop, address: Address, options: LinkOptions) -> socket.socket:
