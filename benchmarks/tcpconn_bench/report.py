@@ -64,7 +64,7 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
         if costs := _costs(subjects, size):
             console.print(costs)
     console.print(_caption(result), style="dim", markup=False, highlight=False)
-    for reason in result["uncounted"]:
+    for reason in result.get("uncounted", ()):
         console.print(f"not counted: {reason}", markup=False, highlight=False)
     for name, reason in result["skipped"].items():
         console.print(f"skipped {name}: {reason}", markup=False, highlight=False)

@@ -59,7 +59,7 @@ class TlsLink(TcpLink):
         self._early = b""
         with suppress(OSError):
             # The client's first words. If that fails, so does the next attempt.
-            self._send()
+            self._send_out()
 
     @property
     def established(self) -> bool:
@@ -110,7 +110,7 @@ class TlsLink(TcpLink):
             self._lose(None)
         with self._guard, suppress(OSError):
             # TLS may have something to answer. Whether the socket is broken is for the next read or write to find out.
-            self._send()
+            self._send_out()
         return total
 
     def write(self, buffers: Sequence[Buffer]) -> int:
@@ -139,21 +139,21 @@ class TlsLink(TcpLink):
                 return 0
             self._early = bytes(join_up_to(buffers, _EARLY))
             return len(self._early)
-        self._send()
+        self._send_out()
         if not self._unsent and not self._done:
             sizes = self._tls.write(join_up_to(buffers, SEND_SIZE))
             left = sum(encrypted for _, encrypted in sizes)
             for plain, encrypted in sizes:
                 left -= encrypted
                 self._records.append((left, plain))
-            self._send()
+            self._send_out()
         taken, self._done = self._done, 0
         return taken
 
     def _shake_hands(self) -> bool:
         """Go on with the handshake as far as that is possible now; return whether it is done. The guard is held."""
         tls = self._tls
-        self._send()
+        self._send_out()
         done = tls.established
         while not done:
             try:
@@ -165,15 +165,15 @@ class TlsLink(TcpLink):
             try:
                 done = tls.handshake(data)
             finally:
-                self._send()
+                self._send_out()
         if self._early:
             tls.write(self._early)
             self._early = b""
-            self._send()
+            self._send_out()
         self._writable_at = select.POLLOUT
         return True
 
-    def _send(self) -> None:
+    def _send_out(self) -> None:
         """Send what TLS has given out, as far as the socket takes it. The guard is held."""
         while data := self._unsent or self._tls.outgoing:
             try:
@@ -196,7 +196,7 @@ class TlsLink(TcpLink):
             with self._guard, suppress(OSError):
                 if not self._unsent:
                     self._tls.close()
-                    self._send()
+                    self._send_out()
         super().close()
 
     def __repr__(self) -> str:
