@@ -25,6 +25,8 @@ __all__ = ["Config"]
 
 _KEYWORD = "keyword argument"
 _AUTH_KEY = Hidden("text or bytes, 16 to 1024 bytes, such as secrets.token_hex(32) returns", 16, 1024)
+_CURVE_SECRET = Hidden("40 characters, the second that zmq.curve_keypair() returns", 40, 40)
+_CURVE_PUBLIC = Text("40 characters, the first that zmq.curve_keypair() has returned for the listener", 40)
 _FILE = Text("the path of a file")
 _LONGEST = 2_000_000.0
 """Seconds, about 23 days: poll() counts milliseconds in an int of 32 bits."""
@@ -112,6 +114,8 @@ class Config:
         tls_hostname: the name that the listener's certificate must be for; None: the host of the address.
         tls_verify: whether a client checks the listener's certificate at all; without, whoever stands between can read along.
         tls_require_client_cert: whether a listener refuses clients without a certificate of `tls_ca`.
+        curve_secret_key: the secret key of this end, for zmq; a listener needs one. Kept as a `Secret`.
+        curve_server_key: the public key that the listener must have, for zmq; a client needs it.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
@@ -151,6 +155,8 @@ class Config:
     tls_hostname: str | None = _by(Text("the name of a host, or its address"))
     tls_verify: bool = True
     tls_require_client_cert: bool = False
+    curve_secret_key: Secret | str | bytes | None = _by(_CURVE_SECRET)
+    curve_server_key: str | None = _by(_CURVE_PUBLIC)
 
     def __post_init__(self) -> None:
         sources = {}
@@ -237,7 +243,7 @@ class Config:
 
     @property
     def _curve(self) -> CurveOptions:
-        return CurveOptions()
+        return CurveOptions(None if self.curve_secret_key is None else Secret(self.curve_secret_key), self.curve_server_key)
 
     def link_options(self) -> LinkOptions:
         """Return what a backend needs to know."""

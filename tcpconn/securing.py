@@ -32,7 +32,6 @@ class CurveOptions:
 
     secret_key: Secret | None = None
     server_key: str | None = None
-    allowed_keys: tuple[str, ...] | None = None
 
 
 def check_encryption(backend: str, transport: object, tls: TlsOptions, curve: CurveOptions, *, listens: bool) -> None:
@@ -45,11 +44,6 @@ def check_encryption(backend: str, transport: object, tls: TlsOptions, curve: Cu
     if way == "tls":
         if listens and tls.cert is None:
             raise ConfigError(f"backend={backend!r} encrypts by TLS, and a listener needs a certificate: set tls_cert")
-        if listens and curve.allowed_keys is not None and not tls.require_client_cert:
-            raise ConfigError(
-                f"curve_allowed_keys says which clients may come, but backend={backend!r} encrypts by TLS: "
-                "set tls_require_client_cert and tls_ca for the same purpose"
-            )
     elif way == "curve":
         if listens and curve.secret_key is None:
             raise ConfigError(f"backend={backend!r} encrypts by CURVE, and a listener needs a key: set curve_secret_key")
@@ -57,10 +51,10 @@ def check_encryption(backend: str, transport: object, tls: TlsOptions, curve: Cu
             raise ConfigError(
                 f"backend={backend!r} encrypts by CURVE, and a client needs the listener's public key: set curve_server_key"
             )
-        if listens and tls.require_client_cert and curve.allowed_keys is None:
+        if listens and tls.require_client_cert:
             raise ConfigError(
-                f"tls_require_client_cert says that clients prove who they are, but backend={backend!r} encrypts by CURVE: "
-                "set curve_allowed_keys for the same purpose"
+                f"tls_require_client_cert says that clients prove who they are, but backend={backend!r} encrypts by CURVE, "
+                "which lets in every client here: set auth_key for the purpose, and tls_require_client_cert to false"
             )
     else:
         raise ConfigError(

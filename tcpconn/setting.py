@@ -14,7 +14,7 @@ from tcpconn.errors import ConfigError
 from tcpconn.secret import Secret
 from tcpconn.transport import available_backends, is_registered
 
-__all__ = ["Hidden", "Number", "Rule", "Setting", "Text", "Texts", "setting_of", "shorten"]
+__all__ = ["Hidden", "Number", "Rule", "Setting", "Text", "setting_of", "shorten"]
 
 _BOOL_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -98,13 +98,14 @@ class _Backend(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Text(Rule):
-    """Text, not empty; `what` it stands for."""
+    """Text, not empty; `what` it stands for, and of how many characters it is, if that is fixed."""
 
     what: str
+    size: int | None = None
 
     def good(self, value: Any) -> bool:
         """Whether it is such a text."""
-        return isinstance(value, str) and bool(value) and "\0" not in value
+        return isinstance(value, str) and bool(value) and "\0" not in value and self.size in (None, len(value))
 
     def allowed(self) -> str:
         """Say what it stands for."""
@@ -139,29 +140,6 @@ class Hidden(Rule):
     def show(self, value: Any) -> str:
         """Return the type alone, and of text how long it is."""
         return f"<{type(value).__name__} of {len(value)}>" if isinstance(value, str | bytes) else f"<{type(value).__name__}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Texts(Rule):
-    """A list of texts, each of which is `one`; in the environment with blanks or commas between them."""
-
-    one: Text
-
-    def good(self, value: Any) -> bool:
-        """Whether each is one."""
-        return isinstance(value, list | tuple) and all(self.one.good(item) for item in value)
-
-    def allowed(self) -> str:
-        """Say what each is."""
-        return f"a list, each of {self.one.allowed()}"
-
-    def convert(self, value: Any) -> tuple[str, ...]:
-        """Return a tuple, which can be hashed."""
-        return tuple(value)
-
-    def parse(self, word: str) -> Any:
-        """Split it."""
-        return word.replace(",", " ").split()
 
 
 @dataclass(frozen=True, slots=True)

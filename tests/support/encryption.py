@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import zmq
+
 from certificates import certificates
 
 __all__ = ["encryption"]
+
+_PUBLIC, _SECRET = zmq.curve_keypair()
+"""The listener's, which the client uses as well."""
 
 
 def encryption(backend: str) -> dict[str, Any]:
@@ -17,4 +22,6 @@ def encryption(backend: str) -> dict[str, Any]:
     if backend == "tcp":
         made = certificates()
         return {"encrypt": True, "tls_cert": made.server.cert, "tls_key": made.server.key, "tls_ca": made.ca}
+    if backend == "zmq":
+        return {"encrypt": True, "curve_secret_key": _SECRET, "curve_server_key": _PUBLIC.decode()}
     return {}

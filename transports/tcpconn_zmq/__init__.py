@@ -24,6 +24,7 @@ class ZmqTransport:
     """Carries bytes over ZeroMQ; any thread may call it. It owns one `zmq.Context` with one I/O thread per process."""
 
     name = "zmq"
+    encryption = "curve"
 
     def __init__(self) -> None:
         """Import pyzmq.

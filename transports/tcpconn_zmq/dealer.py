@@ -217,7 +217,9 @@ class DealerLink(OwnedSocket):
         if event == zmq.EVENT_DISCONNECTED:
             return ConnectionResetError(errno.ECONNRESET, f"the connection to {self._address} ended without a goodbye")
         if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-            text = f"{self._address} accepted, then ended the connection or kept silent: is its backend 'zmq' too?"
+            text = (
+                f"{self._address} accepted, then ended the link or kept silent: is its backend 'zmq', and encrypt set as here?"
+            )
             return ConnectionResetError(errno.ECONNRESET, text)
         text = f"{self._address} answered, but the ZeroMQ handshake failed (event {event:#x}, value {value:#x})"
         return ConnectionAbortedError(errno.ECONNABORTED, text)

@@ -35,6 +35,7 @@ from zmq.backend import Socket as BackendSocket
 
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.context import LINGER, SharedContext
+from tcpconn_zmq.curve import secure
 from tcpconn_zmq.endpoints import is_v6
 from tcpconn_zmq.parts import BY_REFERENCE, MAX_PART
 from tcpconn_zmq.waiting import Signal, Waiter
@@ -122,6 +123,8 @@ class OwnedSocket(ABC):
             raise
         try:
             self._configure(endpoint, options)
+            if options.curve is not None:
+                secure(self._socket, options.curve, listens=kind == zmq.ROUTER)
             self._monitor = self._start_monitor(events)
             # pyzmq's methods in Python add 0.25 µs to these, for options that are not used here.
             self._send: Callable[..., object] = partial(BackendSocket.send, self._socket)
