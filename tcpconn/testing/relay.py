@@ -1,4 +1,4 @@
-"""A relay between a client and a server that can cut, stall and refuse their links, without touching either process.
+"""A relay between a client and a server that can cut, stall, slow, spoil and refuse their links, without touching either process.
 
 It forwards bytes over stream sockets and knows nothing of what they mean, so it serves the backends `tcp` and `zmq` alike.
 One thread owns all sockets; the public methods hand it a command and wait until it has been carried out.
@@ -19,7 +19,7 @@ from functools import partial
 from types import TracebackType
 
 from tcpconn.address import Address
-from tcpconn.testing.relayed import BUFFER_SIZE, RelayedLink
+from tcpconn.testing.relayed import BUFFER_SIZE, Flow, RelayedLink
 
 __all__ = ["Relay"]
 
@@ -57,6 +57,8 @@ class Relay:
         self._links_made = 0
         self._past_bytes = [0, 0]
         self._stalled = False
+        self._piece: int | None = None
+        self._interval = 0.0
         self._closed = False
         self._listening: socket.socket | None = None
         where = Address.parse(listen)
@@ -95,13 +97,59 @@ class Relay:
 
         return self._do(cut)
 
+    def cut_after(self, count: int, *, to_client: bool = False, reset: bool = False) -> None:
+        """Cut each link that is up when exactly `count` more bytes have passed to the target, or to the client.
+
+        Args:
+            count: bytes, 1 or more, so that a link can be cut within a frame.
+            to_client: count the bytes that go to the client.
+            reset: as for `cut`.
+        """
+
+        def plan() -> int:
+            for link, flow in self._flows(to_client):
+                flow.budget = count
+                link.cut_by_reset = reset
+            return 0
+
+        self._do(plan)
+
+    def corrupt(self, after: int = 0, *, to_client: bool = False) -> None:
+        """Invert one byte of each link that is up, on its way to the target or to the client.
+
+        Args:
+            after: bytes that pass unchanged before it.
+            to_client: change one that goes to the client.
+        """
+
+        def plan() -> int:
+            for _, flow in self._flows(to_client):
+                flow.spoil = after
+            return 0
+
+        self._do(plan)
+
+    def trickle(self, piece: int = 1, interval: float = 0.0) -> None:
+        """Forward in small pieces until `resume`, on links that stand and new ones.
+
+        Args:
+            piece: bytes of each at the most, each written by itself.
+            interval: seconds between two pieces of one direction.
+        """
+        self._do(lambda: self._set_pace(piece, interval))
+
     def stall(self) -> None:
         """Forward nothing and accept no link until `resume`, as when a network drops everything; links stay open."""
         self._do(lambda: self._set_stalled(True))
 
     def resume(self) -> None:
-        """Forward again, beginning with what was held."""
-        self._do(lambda: self._set_stalled(False))
+        """Forward as usual again, beginning with what was held."""
+
+        def resume() -> int:
+            self._set_pace(None, 0.0)
+            return self._set_stalled(False)
+
+        self._do(resume)
 
     def refuse(self) -> None:
         """Refuse further links until `accept`, as when nobody listens; those that stand go on."""
@@ -185,7 +233,7 @@ class Relay:
         try:
             self._update()
             while not self._closed:
-                ready = self._selector.select()
+                ready = self._selector.select(self._pause())
                 for key, events in ready:
                     if isinstance(key.data, RelayedLink):
                         key.data.ready(key.fileobj, events)
@@ -200,6 +248,13 @@ class Relay:
                     self._changed.notify_all()
         finally:
             self._release()
+
+    def _pause(self) -> float | None:
+        """Return for how long nothing may pass anywhere that waits for its time, or None if nothing waits."""
+        if not self._interval or self._stalled:
+            return None
+        waiting = [due for link in self._links if (due := link.due) is not None]
+        return max(min(waiting) - time.monotonic(), 0.0) if waiting else None
 
     def _run_commands(self) -> list[Callable[[], None]]:
         with suppress(BlockingIOError):
@@ -244,12 +299,24 @@ class Relay:
             return
         self._links_made += 1
         self._links.add(RelayedLink(client, self._target, self._buffer_size))
+        self._set_pace(self._piece, self._interval)
 
     # -- commands
 
     def _set_stalled(self, stalled: bool) -> int:
         self._stalled = stalled
         return 0
+
+    def _set_pace(self, piece: int | None, interval: float) -> int:
+        self._piece, self._interval = piece, interval
+        for link in self._links:
+            for flow in (link.to_target, link.to_client):
+                flow.piece, flow.interval = piece, interval
+        return 0
+
+    def _flows(self, to_client: bool) -> list[tuple[RelayedLink, Flow]]:
+        live = [link for link in self._links if not link.cut_off]
+        return [(link, link.to_client if to_client else link.to_target) for link in live]
 
     def _listen(self) -> int:
         if self._listening is None:

@@ -9,6 +9,7 @@ import errno
 import selectors
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -30,6 +31,10 @@ class Flow:
         count: bytes that were written to the destination.
         ended: the source has said that nothing more will come.
         finished: the destination has been told.
+        piece, interval: the most bytes for one write, or None, and the seconds between two.
+        due: when the next one may be, by `time.monotonic()`.
+        budget: bytes that may still pass before the link is cut, or None.
+        spoil: bytes that pass before one that is changed, or None.
     """
 
     def __init__(self, source: socket.socket, destination: socket.socket, size: int) -> None:
@@ -39,6 +44,11 @@ class Flow:
         self.count = 0
         self.ended = False
         self.finished = False
+        self.piece: int | None = None
+        self.interval = 0.0
+        self.due = 0.0
+        self.budget: int | None = None
+        self.spoil: int | None = None
         self._size = size
 
     @property
@@ -58,19 +68,41 @@ class Flow:
             self.ended = not data
 
     def drain(self) -> None:
-        """Write to the destination what it takes.
+        """Write to the destination what it takes and what may pass now.
 
         Raises:
             OSError: the destination is broken.
         """
-        if self.held:
+        if self.may_write:
+            self._spoil()
+            most = min(len(self.held) if most is None else most for most in (self.piece, self.budget))
             with suppress(BlockingIOError):
-                count = self.destination.send(self.held)
+                count = self.destination.send(self.held[:most])
                 del self.held[:count]
-                self.count += count
+                self._passed(count)
         if self.ended and not self.held and not self.finished:
             self.finished = True
             self.destination.shutdown(socket.SHUT_WR)
+
+
+    @property
+    def may_write(self) -> bool:
+        """Whether there is something that may pass now."""
+        return bool(self.held) and self.budget != 0 and (not self.interval or time.monotonic() >= self.due)
+
+    def _spoil(self) -> None:
+        if self.spoil is not None and self.spoil < len(self.held):
+            self.held[self.spoil] ^= 0xFF
+            self.spoil = None
+
+    def _passed(self, count: int) -> None:
+        self.count += count
+        if self.interval:
+            self.due = time.monotonic() + self.interval
+        if self.budget is not None:
+            self.budget -= count
+        if self.spoil is not None:
+            self.spoil -= count
 
 
 class RelayedLink:
@@ -79,6 +111,7 @@ class RelayedLink:
     Attributes:
         cut_off: it was cut, and only waits for its ends to notice.
         over: it is to be closed.
+        cut_by_reset: how it is cut when a flow's budget is used up.
     """
 
     def __init__(self, client: socket.socket, target: Address, buffer_size: int) -> None:
@@ -87,6 +120,7 @@ class RelayedLink:
         self._server = socket.socket(family, socket.SOCK_STREAM)
         self.cut_off = False
         self.over = False
+        self.cut_by_reset = False
         self.to_target = Flow(client, self._server, buffer_size)
         self.to_client = Flow(self._server, client, buffer_size)
         for end in (client, self._server):
@@ -118,7 +152,7 @@ class RelayedLink:
                 (self._client, self.to_target, self.to_client),
                 (self._server, self.to_client, self.to_target),
             ):
-                yield own, (selectors.EVENT_READ if out.has_room else 0) | (selectors.EVENT_WRITE if back.held else 0)
+                yield own, (selectors.EVENT_READ if out.has_room else 0) | (selectors.EVENT_WRITE if back.may_write else 0)
 
     def ready(self, which: object, events: int) -> None:
         """Do what one of the sockets is ready for."""
@@ -143,6 +177,16 @@ class RelayedLink:
             self._break()
         else:
             self.over = self.to_target.finished and self.to_client.finished
+            if out.budget == 0 or back.budget == 0:
+                self.cut(reset=self.cut_by_reset)
+
+    @property
+    def due(self) -> float | None:
+        """When something may pass that has to wait for its time; None if nothing has."""
+        if self.cut_off or self.over or self._connecting:
+            return None
+        waiting = [flow.due for flow in (self.to_target, self.to_client) if flow.interval and flow.held]
+        return min(waiting, default=None)
 
     def cut(self, *, reset: bool) -> None:
         """End both connections and drop what is held; see `Relay.cut`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -126,6 +127,62 @@ def test_a_target_that_resets_is_felt_as_a_reset(ends: Ends) -> None:
     server.close()  # with a byte unread
     with pytest.raises(ConnectionResetError):
         client.recv(1)
+
+
+@pytest.mark.parametrize("to_client", [False, True])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_link_is_cut_after_an_exact_number_of_bytes(ends: Ends, to_client: bool, reset: bool) -> None:
+    client, server = ends.pair()
+    sender, receiver = (server, client) if to_client else (client, server)
+    ends.relay.cut_after(1000, to_client=to_client, reset=reset)
+    sender.sendall(bytes(600))
+    receive(receiver, 600)
+    assert ends.relay.links == 1
+    sender.sendall(bytes(600))
+    assert ends.relay.wait_for(lambda relay: relay.links == 0)
+    counts = ends.relay.bytes_to_target, ends.relay.bytes_to_client
+    assert counts == ((0, 1000) if to_client else (1000, 0))
+    if not reset:  # which may destroy what has not been read
+        receive(receiver, 400)
+        assert receiver.recv(1) == b""
+
+
+@pytest.mark.parametrize("to_client", [False, True])
+def test_one_byte_is_inverted_and_no_other(ends: Ends, to_client: bool) -> None:
+    client, server = ends.pair()
+    sender, receiver = (server, client) if to_client else (client, server)
+    ends.relay.corrupt(5, to_client=to_client)
+    sender.sendall(bytes(3))
+    assert receive(receiver, 3) == bytes(3)
+    sender.sendall(bytes(10))
+    assert receive(receiver, 10) == bytes(2) + b"\xff" + bytes(7)
+
+
+def test_a_trickle_passes_in_pieces_and_no_faster_than_it_may(ends: Ends) -> None:
+    client, server = ends.pair()
+    ends.relay.trickle(2, 0.05)
+    begun = time.monotonic()
+    client.sendall(b"abcdefgh")
+    pieces = []
+    while sum(map(len, pieces)) < 8:
+        pieces.append(server.recv(100))
+    assert b"".join(pieces) == b"abcdefgh"
+    assert time.monotonic() - begun >= 0.15
+    late, _ = ends.pair()
+    ends.relay.resume()
+    client.sendall(bytes(100_000))
+    receive(server, 100_000)
+    late.close()
+
+
+def test_one_byte_at_a_time_is_slow_and_loses_nothing(ends: Ends) -> None:
+    client, server = ends.pair()
+    ends.relay.trickle()
+    sent = bytes(range(256)) * 4
+    client.sendall(sent)
+    assert receive(server, len(sent)) == sent
+    server.sendall(sent)
+    assert receive(client, len(sent)) == sent
 
 
 def test_a_stalled_relay_holds_everything_and_resumes_with_it(ends: Ends) -> None:
