@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import suppress
@@ -16,12 +15,13 @@ from tcpconn.frames import Code, Frame, Hello, goaway, proof
 from tcpconn.greeting import Greeting
 from tcpconn.handshake import check_answer, client_hello
 from tcpconn.lifecycle import State
+from tcpconn.logs import logger
 from tcpconn.session import Session
 from tcpconn.waiting import Seat
 
 __all__ = ["Attempt"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 _NO_LIMIT = 60.0
 """Seconds for a HELLO to be written where the handshake may take for ever: it is the first that is written."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
-import logging
 import selectors
 import socket
 import threading
@@ -20,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tcpconn.logs import logger
 from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat, Waiter, current_waiter
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Caretaker"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 TICK = 0.005
 """Seconds between looks at what is going on, while something is."""

@@ -7,7 +7,6 @@ thread is there; in the asyncio driver the event loop does it all. The carrier d
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError, TimedOut
 from tcpconn.frames import Code, Frame, goaway
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import Action, Lifecycle, State
+from tcpconn.logs import logger
 from tcpconn.notices import Notices
 from tcpconn.polling import BusyPoll
 from tcpconn.session import Session
@@ -30,7 +30,7 @@ from tcpconn.writing import LinkWriter
 
 __all__ = ["Carrier"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 
 class Carrier(LinkWriter):
@@ -303,6 +303,12 @@ class Carrier(LinkWriter):
             self._wake(self.milestones.reached(session.acknowledged))
             if session.farewell is not None:
                 self._peer_is_going()
+            if session.demands.due:
+                try:
+                    session.demands.settle(time.monotonic(), self.address)
+                except ProtocolError as error:
+                    self.violated(error)
+                    return
         # `has_urgent_output`, without a call on the way of every message.
         outbox = session.outbox
         if outbox.urgent or outbox.ring or session.control:

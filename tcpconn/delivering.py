@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 from tcpconn.carrier import Carrier
 from tcpconn.errors import ConnectionLost
 from tcpconn.frames import Code
 from tcpconn.lifecycle import State
+from tcpconn.logs import logger
 from tcpconn.steps import Steps, Wait
 from tcpconn.stream import Stream
 from tcpconn.writing import LAST_WORDS
 
 __all__ = ["finish", "flush"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 
 def flush(carrier: Carrier, stream: Stream, deadline: float | None) -> Steps[bool]:

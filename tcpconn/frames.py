@@ -98,6 +98,7 @@ class Code(IntEnum):
     SHUTTING_DOWN = 9
     INTERNAL_ERROR = 10
     REPLACED = 11
+    TOO_FAST = 12
 
     @classmethod
     def describe(cls, number: int) -> str:

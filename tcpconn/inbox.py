@@ -2,10 +2,15 @@
 
 Sans-I/O; it knows streams' receiving state. Bytes that were taken are granted anew when enough have come together: on the
 stream when half of its window has, on the session when a quarter of its has.
+
+A message of several chunks may be longer than all credit, so its chunks are granted anew as they come. It holds more than
+credit bounds then, so such messages have a bound of their own: together they may be as long as the longest message may be, or
+as the session's credit. Those beyond that wait until others are taken; the first one never does.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import islice
 
 from tcpconn import frames
@@ -13,7 +18,7 @@ from tcpconn.errors import MessageTooLarge
 from tcpconn.frames import HEADER_SIZE, Hello
 from tcpconn.outbox import Outbox
 from tcpconn.runs import leading_bytes
-from tcpconn.stream import Assembled, Incoming, Stream
+from tcpconn.stream import Assembled, Assembly, Incoming, Stream
 
 __all__ = ["Inbox"]
 
@@ -30,11 +35,15 @@ class Inbox:
     Attributes:
         unconsumed: bytes received and not yet granted anew, over all streams.
         consumed: those of them that were taken and will be granted with the next that are.
+        reserved: bytes of all messages whose chunks are granted anew before they are taken.
     """
 
     def __init__(self, ours: Hello, outbox: Outbox, peer: str, woken: list[Stream]) -> None:
         self.unconsumed = 0
         self.consumed = 0
+        self.reserved = 0
+        self._most_reserved = max(ours.max_message, ours.session_credit)
+        self._awaiting: deque[tuple[Stream, Assembly]] = deque()
         self._ours = ours
         self._outbox = outbox
         self._peer = peer
@@ -72,12 +81,14 @@ class Inbox:
                 raise stream.receive_failure()
             return None
         item = inbox[0]
+        reserved = 0
         if type(item) is bytes:
             data = item
             cost = len(item) + HEADER_SIZE
         elif type(item) is Assembled:
             data = item.data
             cost = item.uncredited
+            reserved = item.reserved
         else:
             assert isinstance(item, Incoming)
             return self._gather(stream, item)
@@ -91,6 +102,10 @@ class Inbox:
             self._grant(stream)
         if stream.assembly is not None and not inbox:
             self.credit_assembly(stream)
+        if reserved:
+            self.reserved -= reserved
+            if self._awaiting:
+                self._admit()
         return data
 
     def take_run(self, stream: Stream, limit: int) -> list[bytes]:
@@ -116,8 +131,33 @@ class Inbox:
         """Grant the chunks of the message being received once nothing lies before it: it may be longer than the window."""
         assembly = stream.assembly
         if assembly is not None and assembly.uncredited:
+            if not assembly.reserved:
+                if self._awaiting or (self.reserved and self.reserved + assembly.total > self._most_reserved):
+                    self._await(stream, assembly)
+                    return
+                self.reserved += assembly.total
+                assembly.reserved = True
             cost, assembly.uncredited = assembly.uncredited, 0
             self.consume(stream, cost)
+
+    def _await(self, stream: Stream, assembly: Assembly) -> None:
+        """Have a message wait until others that hold more than their credit are taken."""
+        if all(known is not assembly for _, known in self._awaiting):
+            self._awaiting.append((stream, assembly))
+
+    def _admit(self) -> None:
+        """Let messages that wait have their turn, as far as there is room."""
+        awaiting = self._awaiting
+        while awaiting:
+            stream, assembly = awaiting[0]
+            if stream.assembly is assembly:
+                if self.reserved and self.reserved + assembly.total > self._most_reserved:
+                    return
+                self.reserved += assembly.total
+                assembly.reserved = True
+            awaiting.popleft()
+            if assembly.reserved and not stream.inbox:
+                self.credit_assembly(stream)
 
     def put_back(self, stream: Stream, message: bytes) -> None:
         """Put a message that was taken back to the head of the inbox."""
@@ -188,12 +228,13 @@ class Inbox:
 
     def drop(self, stream: Stream) -> None:
         """Forget all that a stream holds, and what is being received for it."""
-        cost = 0
+        cost = reserved = 0
         for item in stream.inbox:
             if type(item) is bytes:
                 cost += len(item) + HEADER_SIZE
             elif type(item) is Assembled:
                 cost += item.uncredited
+                reserved += item.reserved
             else:
                 assert isinstance(item, Incoming)
                 cost += sum(len(chunk) + HEADER_SIZE for chunk in item.chunks)
@@ -202,8 +243,17 @@ class Inbox:
         if cost:
             self.consume(stream, cost)
         self.drop_message(stream)
+        if reserved:
+            self.reserved -= reserved
+            self._admit()
 
     def drop_message(self, stream: Stream) -> None:
         """Forget the message that is being received; its rest, if it comes, is dropped unseen."""
-        self.credit_assembly(stream)
+        assembly = stream.assembly
+        if assembly is not None and assembly.uncredited:
+            # It is dropped, so it need not wait for its turn.
+            self.consume(stream, assembly.uncredited)
         stream.assembly = stream.incoming = None
+        if assembly is not None and assembly.reserved:
+            self.reserved -= assembly.total
+            self._admit()

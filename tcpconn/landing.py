@@ -124,6 +124,8 @@ class Landings:
         cost = landing.length + HEADER_SIZE
         stream.window -= cost
         mux.inbox.unconsumed += cost
+        if not landing.length and not landing.flags & _WHOLE:
+            mux.demands.note_idle()
         memory = landing.memory
         if stream.discarding or memory is None:
             mux.inbox.consume(stream, cost)
@@ -147,7 +149,8 @@ class Landings:
                     f"{mux.peer} ended a message of {assembly.total} bytes on stream {stream.number} after {assembly.filled}"
                 )
             stream.assembly = None
-            stream.inbox.append(Assembled(assembly.finish(), assembly.uncredited))
+            reserved = assembly.total if assembly.reserved else 0
+            stream.inbox.append(Assembled(assembly.finish(), assembly.uncredited, reserved))
         elif not stream.inbox:
             mux.inbox.credit_assembly(stream)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -19,6 +18,7 @@ from tcpconn.config import Config
 from tcpconn.delivering import finish
 from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, TimedOut
 from tcpconn.leading import carry_out
+from tcpconn.logs import logger
 from tcpconn.process import caretaker
 from tcpconn.reception import ACCEPT_PAUSE, Reception, accept_links
 from tcpconn.stream import Stream
@@ -27,7 +27,7 @@ from tcpconn.waiting import Seat
 
 __all__ = ["Listener", "listen", "serve", "wrap"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 
 class Listener:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tcpconn import frames
+from tcpconn.demands import Demands
 from tcpconn.errors import (
     ConnectError,
     ConnectionClosed,
@@ -56,6 +57,7 @@ class Multiplexer:
         opened: streams that the peer has opened since the driver last looked.
         woken: streams whose waiters have reason to look again.
         going_away: why no new streams may be opened, or None.
+        demands: what the peer asks for that costs it nothing.
     """
 
     def __init__(self, *, client: bool, accepts: bool, ours: Hello, theirs: Hello, chunk_size: int, peer: str) -> None:
@@ -74,6 +76,7 @@ class Multiplexer:
         self.take_piece = self.inbox.take_piece
         self.put_back = self.inbox.put_back
         self.going_away: str | None = None
+        self.demands = Demands(ours.max_streams)
         self._next_number = 1 if client else 2
         self._last_peer_number = 0
         self._opened = 0
@@ -206,6 +209,7 @@ class Multiplexer:
                 "and does not listen to refusals"
             )
         name, metadata = frames.decode_open(body)
+        self.demands.note_opened()
         self._last_peer_number = number
         stream = Stream(number, name, metadata, send_credit=self.theirs.credit, window=self.ours.credit)
         self.streams[number] = stream
@@ -232,6 +236,7 @@ class Multiplexer:
         stream = self.streams.get(number)
         if stream is None or (stream.got_end and not flags & frames.RESET):
             if flags & frames.RESET and self.was_open(number):
+                self.demands.note_idle()
                 return
             raise ProtocolError(f"{self.peer} closed stream {number}, which it does not have open")
         stream.got_end = True
@@ -270,6 +275,8 @@ class Multiplexer:
         Raises:
             ProtocolError: the number was never in use, or the credit exceeds what was announced.
         """
+        if not count:
+            self.demands.note_idle()
         if number == 0:
             self.outbox.granted_to_all(count)
         elif (stream := self.streams.get(number)) is not None:

@@ -202,12 +202,18 @@ class Receiver:
     def link_lost(self) -> None:
         """Forget the frame that was under way; the peer sends it again."""
         self._landing = None
-        # A thread may still be receiving from the lost link into the old buffer.
-        self._renew_buffer()
+        # None of the old: a thread may still be receiving from the lost link into it. And a session may be kept for long
+        # that has no link, with many others.
+        self._renew_buffer(0)
         self._end = 0
 
-    def _renew_buffer(self) -> None:
-        self._buffer = bytearray(RECEIVE_BUFFER)
+    def link_up(self) -> None:
+        """Prepare to receive from a new link."""
+        if not self._buffer:
+            self._renew_buffer()
+
+    def _renew_buffer(self, size: int = RECEIVE_BUFFER) -> None:
+        self._buffer = bytearray(size)
         self._view = memoryview(self._buffer)
         # What `get_buffers` mostly returns, and often: each time that a poll finds nothing.
         self._all = (self._view,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from tcpconn.greeting import Greeting
 from tcpconn.handshake import authentication_refusal, server_hello
 from tcpconn.keeping import Keeper
 from tcpconn.lifecycle import State
+from tcpconn.logs import logger
 from tcpconn.session import Session
 from tcpconn.stream import Stream
 from tcpconn.transport import BareLink, Link, LinkListener
@@ -28,12 +28,16 @@ from tcpconn.waiting import Seat
 
 __all__ = ["ACCEPT_PAUSE", "Reception", "accept_links"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 ACCEPT_PAUSE = 0.1
 """Seconds that accepting rests when the process is out of descriptors."""
 
 _ACCEPTS_AT_ONCE = 64
+
+_SHED = 16
+"""Which part of the sessions without a link is given up when there are too many, so that not each new one looks at all."""
+
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -265,6 +269,7 @@ class Reception:
         with self._lock:
             refusal = self._judge(theirs)
             carrier = None if refusal else self._sessions.get(theirs.session) or self._begin(theirs.session, link)
+        self._shed()
         if carrier is None:
             assert refusal is not None
             self._refuse(greeting, seat, _last_word(refusal[0], answer), refusal[1])
@@ -313,6 +318,20 @@ class Reception:
         )
         self._sessions[session] = carrier
         return carrier
+
+    def _shed(self) -> None:
+        """Give up sessions that have been without a link for longest, when more are kept than links are allowed."""
+        most = self._config.max_links
+        with self._lock:
+            if len(self._sessions) <= 2 * most:
+                return
+            unlinked = [known for known in self._sessions.values() if known.link is None and known.session is not None]
+        unlinked.sort(key=lambda carrier: carrier.lifecycle.deadline)
+        log.warning("%d sessions wait for their peers to come back: those that have waited longest are given up", len(unlinked))
+        for carrier in unlinked[: max(len(unlinked) - most, most // _SHED)]:
+            with carrier.lock:
+                if carrier.link is None:
+                    carrier.end(f"more than {most} sessions waited for their peers to come back (max_links)")
 
     def _forget(self, session: bytes, carrier: Carrier) -> None:
         with self._lock:

@@ -57,6 +57,7 @@ class Session:
         farewell: (code, text) of the peer's GOAWAY, or None.
         ended: why the session is over, or None.
         stirred: something changed that concerns more than one stream; the driver clears it.
+        demands: what the peer asks for that costs it nothing; the driver settles it with the time.
         lost: once ended, the undelivered messages of each stream by its number.
         control: frames that are not sequenced and wait to be written, one of each type at most.
         taken: bytes of what `take` has returned last.
@@ -78,6 +79,8 @@ class Session:
         self.secret = secret
         self.mux = Multiplexer(client=client, accepts=accepts, ours=ours, theirs=theirs, chunk_size=chunk_size, peer=peer)
         self.outbox = self.mux.outbox
+        self.demands = self.mux.demands
+        self.demands.stir = self._stir
         self.receiver = receiver(self.mux, self._on_control)
         self.linked = False
         self.kept = Kept()
@@ -143,6 +146,7 @@ class Session:
         self._replay_first = self.acknowledged
         self._acked_to_peer = self.receiver.count
         self.receiver.unacknowledged_bytes = 0
+        self.receiver.link_up()
         self.linked = True
         self.stirred = True
         if self._goodbye is not None:
@@ -226,6 +230,9 @@ class Session:
         """Whether something was received that is not acknowledged yet."""
         return self.receiver.count != self._acked_to_peer
 
+    def _stir(self) -> None:
+        self.stirred = True
+
     def _on_control(self, kind: int, body: bytes) -> None:
         match kind:
             case FrameType.ACK | FrameType.PING | FrameType.PONG:
@@ -234,10 +241,13 @@ class Session:
                 number = frames.U64.unpack(body)[0]
                 if kind == FrameType.ACK:
                     self._peer_acknowledged(number)
-                elif kind == FrameType.PING:
-                    self.acknowledge()
-                    self._put(frames.pong(number))
+                else:
+                    self.demands.note_idle()
+                    if kind == FrameType.PING:
+                        self.acknowledge()
+                        self._put(frames.pong(number))
             case FrameType.GOAWAY:
+                self.demands.note_idle()
                 self.farewell = frames.decode_reason(body)
                 code, text = self.farewell
                 self.mux.going_away = text or Code.describe(code)
@@ -252,6 +262,9 @@ class Session:
     def _peer_acknowledged(self, count: int) -> None:
         if count > self.kept.framed:
             raise ProtocolError(f"{self.mux.peer} acknowledged {count} frames; {self.kept.framed} were sent")
+        if count <= self.kept.acknowledged:
+            self.demands.note_idle()
+            return
         self._acknowledge(count)
 
     def _acknowledge(self, count: int) -> None:

@@ -91,12 +91,14 @@ class Assembly:
     MOST_PIECES = 64
     """More of them, small ones that is, take more memory than their message."""
 
-    __slots__ = ("_memory", "_pieces", "filled", "total", "uncredited")
+    __slots__ = ("_memory", "_pieces", "filled", "reserved", "total", "uncredited")
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.filled = 0
         self.uncredited = 0
+        # Whether its bytes may be granted anew before it is taken: see `Inbox`.
+        self.reserved = False
         if total > _expected.size:
             _expected.expect(total)
         self._memory: io.BytesIO | None = None
@@ -142,13 +144,18 @@ class Assembly:
 
 
 class Assembled:
-    """A whole message in an inbox whose remaining cost in credit is not simply its length."""
+    """A whole message in an inbox whose remaining cost in credit is not simply its length.
 
-    __slots__ = ("data", "uncredited")
+    Attributes:
+        reserved: bytes that it holds although they may have been granted anew.
+    """
 
-    def __init__(self, data: bytes, uncredited: int) -> None:
+    __slots__ = ("data", "reserved", "uncredited")
+
+    def __init__(self, data: bytes, uncredited: int, reserved: int = 0) -> None:
         self.data = data
         self.uncredited = uncredited
+        self.reserved = reserved
 
 
 class Incoming:

@@ -9,11 +9,12 @@ import logging
 from collections.abc import Sequence
 
 from tcpconn.frames import HEADER, HEADER_SIZE, Frame
+from tcpconn.logs import logger
 from tcpconn.transport import Buffer
 
 __all__ = ["FrameLog", "frame_log"]
 
-log = logging.getLogger("tcpconn.frames")
+log = logger("tcpconn.frames")
 
 
 class FrameLog:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
 from tcpconn.keeping import Keeper
+from tcpconn.logs import logger
 from tcpconn.milestones import Milestones
 from tcpconn.outbox import BATCH_BYTES
 from tcpconn.payloads import rest_of
@@ -22,7 +22,7 @@ from tcpconn.yielding import acquire
 
 __all__ = ["LAST_WORDS", "LinkWriter"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 LAST_WORDS = 1.0
 """Seconds for what is said last: for what a peer said before its link broke to be read, for a goodbye to be written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -19,6 +19,7 @@ from tcpconn.caretaker import TICK
 from tcpconn.carrier import Carrier
 from tcpconn.delivering import finish
 from tcpconn.lifecycle import State
+from tcpconn.logs import logger
 from tcpconn.process import EXIT_LIMIT
 from tcpconn.transport import BareLink, Channel, LoopLink
 from tcpconn.waiting import Seat
@@ -26,7 +27,7 @@ from tcpconn.writing import LinkWriter
 
 __all__ = ["LoopKeeper", "keeper", "new_seat"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 
 class LoopKeeper:
@@ -71,6 +72,11 @@ class LoopKeeper:
         """Wait until what was cancelled has ended and links that were closed are gone, which their backends bound."""
         while self._going:
             await asyncio.wait(list(self._going))
+
+    def after_fork(self) -> None:
+        """Make every connection of a loop that a forked child inherited fail there, without a word to its peer."""
+        for carrier in list(self._carriers):
+            carrier.after_fork()
 
     # -- for carriers
 
@@ -177,6 +183,17 @@ def keeper() -> LoopKeeper:
             _keepers.pop(closed, None)
         found = _keepers[loop] = LoopKeeper(loop)
     return found
+
+
+def _after_fork_in_child() -> None:
+    """Make what a forked child inherited useless there: its loops' links are the parent's."""
+    for inherited in _keepers.values():
+        inherited.after_fork()
+    _keepers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def new_seat(channel: Channel, *, shared: bool = False) -> Seat:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import time
 from collections import deque
@@ -20,13 +19,14 @@ from tcpconn.carrier import Carrier
 from tcpconn.config import Config
 from tcpconn.delivering import finish
 from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, TimedOut
+from tcpconn.logs import logger
 from tcpconn.reception import Reception
 from tcpconn.stream import Stream
 from tcpconn.transport import LoopListener, load_transport
 
 __all__ = ["AsyncListener", "listen", "serve", "wrap"]
 
-log = logging.getLogger("tcpconn")
+log = logger()
 
 
 class AsyncListener:

@@ -124,6 +124,7 @@ class KeepsHalfAFrame(Session):
         receiver = self.receiver
         end, buffer = receiver._end, bytes(receiver._buffer)
         super().link_down()
+        receiver._renew_buffer()
         receiver._buffer[: len(buffer)] = buffer
         receiver._end = end
 

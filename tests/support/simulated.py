@@ -364,6 +364,8 @@ class End:
             session.stirred = False
             if session.farewell is not None and self.lifecycle.state is State.CONNECTED:
                 self.lifecycle.drain(self.world.now)
+            if session.demands.due:
+                session.demands.settle(self.world.now, self.name)
         if session.has_urgent_output:
             self.pump()
         if session.owes_ack and not self._ack_due:

@@ -7,7 +7,7 @@ import pytest
 from engine import Joined, assert_no_credit_is_lost, hello, receiving, said, send, take_all
 from tcpconn.errors import ConnectionClosed, ConnectionLost, MessageTooLarge
 from tcpconn.frames import HEADER_SIZE, Code
-from tcpconn.stream import Stream
+from tcpconn.stream import Assembled, Stream
 
 SMALL = hello(credit=4096, session_credit=1 << 20)
 
@@ -327,3 +327,77 @@ def test_a_run_gives_way_to_the_message_that_is_being_received_behind_it() -> No
     joined.settle()
 
     assert joined.server.mux.take(theirs) == bytes(20_000)
+
+
+# -- messages longer than their credit
+
+
+def long_messages(count: int, size: int, **limits: int) -> tuple[Joined, list[tuple[Stream, Stream]]]:
+    """Join two ends and have the client send one message on each of several streams."""
+    joined = Joined(server=hello(credit=2000, session_credit=16_000, **limits), chunk_size=500)
+    streams = [joined.open(f"{number}") for number in range(count)]
+    for sending, _ in streams:
+        send(joined.client, sending, bytes(size))
+    return joined, streams
+
+
+def received(receiving: Stream) -> int:
+    """How many bytes of a stream's messages lie here, whole or not."""
+    whole = sum(len(item.data) for item in receiving.inbox if isinstance(item, Assembled))
+    return whole + (receiving.assembly.filled if receiving.assembly is not None else 0)
+
+
+def test_long_messages_together_hold_no_more_than_the_longest_may_be_and_their_credit() -> None:
+    joined, streams = long_messages(6, 50_000, max_message=50_000)
+    joined.settle()
+
+    inbox = joined.server.mux.inbox
+    assert inbox.reserved == 50_000
+    held = [received(theirs) for _, theirs in streams]
+    assert held[0] == 50_000, "the first has come whole"
+    assert max(held[1:]) <= 2000, "the others have used up their credit"
+
+    for _, theirs in streams:
+        assert take_all(joined.server, theirs) == [bytes(50_000)], "each in its turn"
+        joined.settle()
+    assert inbox.reserved == 0
+    assert_no_credit_is_lost(joined)
+
+
+def test_as_many_long_messages_come_at_once_as_there_is_room_for() -> None:
+    joined, streams = long_messages(3, 25_000, max_message=50_000)
+    joined.settle()
+
+    assert [received(theirs) for _, theirs in streams][:2] == [25_000, 25_000]
+    assert received(streams[2][1]) <= 2000
+
+
+def test_one_byte_more_than_there_is_room_for_waits() -> None:
+    joined, streams = long_messages(2, 25_001, max_message=50_001)
+    joined.settle()
+
+    assert received(streams[0][1]) == 25_001
+    assert received(streams[1][1]) <= 2000
+
+
+def test_a_message_that_waits_goes_on_when_the_one_before_it_is_given_up() -> None:
+    for end in ("closed here", "reset by the peer", "the waiting one"):
+        joined, streams = long_messages(3, 50_000, max_message=50_000)
+        joined.write(client=True)
+        joined.deliver(3000, client=True)
+        if end == "closed here":
+            joined.server.mux.close(streams[0][1])
+        elif end == "reset by the peer":
+            joined.client.mux.reset(streams[0][0], Code.CANCELLED, "no more")
+        else:
+            joined.client.mux.reset(streams[1][0], Code.CANCELLED, "no more")
+        joined.settle()
+        if end == "the waiting one":
+            assert take_all(joined.server, streams[0][1]) == [bytes(50_000)]
+        else:
+            assert take_all(joined.server, streams[1][1]) == [bytes(50_000)]
+        joined.settle()
+        assert take_all(joined.server, streams[2][1]) == [bytes(50_000)], end
+        joined.settle()
+        assert joined.server.mux.inbox.reserved == 0
+        assert_no_credit_is_lost(joined)

@@ -151,7 +151,7 @@ def test_an_acknowledgement_that_came_before_changes_nothing(joined: Joined) -> 
     receive(joined.client, frames.ack(0).encode() + frames.ack(1).encode() + frames.pong(5).encode())
 
     assert joined.client.acknowledged == 1
-    assert not joined.client.stirred
+    assert joined.client.settled
 
 
 def test_a_peer_that_never_acknowledges_makes_this_end_stop_instead_of_keeping_more_and_more() -> None:
