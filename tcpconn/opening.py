@@ -33,6 +33,7 @@ def opening(
     """
     limit = settings.connect_timeout
     deadline = None if limit is None else time.monotonic() + limit
+    before: TcpconnError | None = None
     while True:
         carrier = pool.lease(where, settings)
         try:
@@ -49,6 +50,10 @@ def opening(
                     carrier.write_or_defer(stream)
                     return carrier, stream
                 error = _connect_error(carrier, where, settings)
+                if error.__cause__ is None and before is not None:
+                    # There was no time for another attempt that could say more.
+                    error = before
+                before = error
             if not decided or not (stood or _may_yet_come(error.__cause__)):
                 raise error
             # It was given up at the deadline of whoever asked for it first, and ours is later; or it takes no more streams.

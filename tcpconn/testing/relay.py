@@ -1,4 +1,4 @@
-"""A relay between a client and a server that can cut, stall, slow, spoil and refuse their links, without touching either process.
+"""A relay between a client and a server that can cut, stall, slow, spoil and refuse their links, touching neither process.
 
 It forwards bytes over stream sockets and knows nothing of what they mean, so it serves the backends `tcp` and `zmq` alike.
 One thread owns all sockets; the public methods hand it a command and wait until it has been carried out.

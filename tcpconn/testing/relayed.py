@@ -84,7 +84,6 @@ class Flow:
             self.finished = True
             self.destination.shutdown(socket.SHUT_WR)
 
-
     @property
     def may_write(self) -> bool:
         """Whether there is something that may pass now."""

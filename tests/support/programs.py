@@ -17,9 +17,9 @@ __all__ = ["running"]
 
 
 @contextmanager
-def running(role: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(role: str, *arguments: str, script: str = __file__) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a program; yield its process and the first line that it prints. It is killed in the end."""
-    command = [sys.executable, str(Path(__file__)), role, *arguments]
+    command = [sys.executable, str(Path(script)), role, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

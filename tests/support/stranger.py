@@ -7,7 +7,7 @@ from types import TracebackType
 
 from tcpconn.address import Address
 from tcpconn.errors import ProtocolError
-from tcpconn.frames import Frame, Hello, decode_frames
+from tcpconn.frames import Frame, FrameType, Hello, decode_frames
 from tcpconn.transport import LinkOptions, load_transport
 
 __all__ = ["Stranger", "hello"]
@@ -31,9 +31,16 @@ class Stranger:
         self._lost = False
 
     def say(self, words: bytes) -> None:
-        """Send bytes."""
-        while words:
-            words = words[self._link.write([words]) :]
+        """Send bytes, reading meanwhile."""
+        view = memoryview(words)
+        while view and not self._lost:
+            view = view[self._link.write([view[: 1 << 20]]) :]
+            self._link.channel.read(0)
+
+    def heard(self, kind: FrameType) -> bool:
+        """Look whether a frame of this type has begun to come first."""
+        self._link.channel.read(0)
+        return self._heard[:1] == bytes([kind])
 
     def hear(self, count: int) -> list[Frame]:
         """Return the next frames that the listener sends, and no others."""

@@ -163,7 +163,7 @@ def test_a_trickle_passes_in_pieces_and_no_faster_than_it_may(ends: Ends) -> Non
     ends.relay.trickle(2, 0.05)
     begun = time.monotonic()
     client.sendall(b"abcdefgh")
-    pieces = []
+    pieces: list[bytes] = []
     while sum(map(len, pieces)) < 8:
         pieces.append(server.recv(100))
     assert b"".join(pieces) == b"abcdefgh"

@@ -13,9 +13,10 @@ from tcpconn.address import Address
 from tcpconn.errors import ConfigError
 from tcpconn.transport import LinkOptions
 
-__all__ = ["BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
+__all__ = ["BACKLOG", "BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
 
-_BACKLOG = 1024
+BACKLOG = 1024
+"""Connections that the system completes before they are accepted."""
 _LEAST_FOR_TLS = 64 * 1024
 
 
@@ -141,7 +142,7 @@ def _bind(address: Address, options: LinkOptions) -> socket.socket:
         # Accepted sockets take their buffers from the listening one; later would be too late for TCP's window.
         prepare(listening, options)
         listening.bind(where)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except BaseException:
         listening.close()
         raise
@@ -159,7 +160,7 @@ def _bind_unix(path: str, options: LinkOptions) -> socket.socket:
                 raise
             os.unlink(path)
             listening.bind(path)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
     except BaseException:
         listening.close()
         raise

@@ -44,6 +44,7 @@ class _Lingering:
 
         Raises:
             RuntimeError: no thread can be started, for one because the interpreter exits.
+            OSError: there is no descriptor for waking it.
         """
         with self._lock:
             if self._waker is None:
@@ -112,7 +113,7 @@ if hasattr(os, "register_at_fork"):
 def close_when_the_peer_has(connected: socket.socket, on_close: Callable[[], None]) -> None:
     """Close a non-blocking socket, whose writing side is shut down, once its peer has ended or `LIMIT` has passed.
 
-    Never blocks. Where no thread can wait for the peer any more the socket is closed at once.
+    Never blocks. Where no thread can wait for the peer the socket is closed at once.
 
     Args:
         connected: the socket, which nobody else uses any more.
@@ -121,7 +122,8 @@ def close_when_the_peer_has(connected: socket.socket, on_close: Callable[[], Non
     if not _has_ended(connected):
         try:
             _lingering.add((connected, on_close, time.monotonic() + LIMIT))
-        except RuntimeError:
+        except (RuntimeError, OSError):
+            # The interpreter exits, or there is no descriptor to be had.
             pass
         else:
             return

@@ -24,6 +24,9 @@ JOIN_BELOW = 4096
 
 One `b"".join` of many small buffers costs less than the kernel's walk over as many vectors (DESIGN §4)."""
 
+_DOZE = 0.01
+"""Seconds for which a thread sleeps that nobody can wake, as there is no descriptor to be had for it."""
+
 _MOST_BUFFERS = 1024
 """Linux and macOS take no more in one `sendmsg` (IOV_MAX)."""
 
@@ -132,9 +135,13 @@ class TcpLink:
         """Sleep until the socket is readable; False after `wake` and when the time has passed."""
         poll = self._poll
         if poll is None:
-            poll = self._poll = select.poll()
+            poll = select.poll()
             poll.register(self._descriptor, select.POLLIN)
-            poll.register(self._own_waker().fileno(), select.POLLIN)
+            try:
+                poll.register(self._own_waker().fileno(), select.POLLIN)
+            except OSError:
+                return bool(poll.poll(_doze(timeout) * 1000))
+            self._poll = poll
         events = poll.poll(None if timeout is None else timeout * 1000)
         if len(events) == 1 and events[0][0] == self._descriptor:
             return True
@@ -210,12 +217,16 @@ class TcpLink:
         try:
             if self._closed:
                 return False, False
-            waker = self._own_waker() if read else self._own_writer_waker()
             poll = select.poll()
             poll.register(self._descriptor, (select.POLLIN if read else 0) | (self._writable_at if write else 0))
-            poll.register(waker.fileno(), select.POLLIN)
+            waker: Waker | None = None
+            try:
+                waker = self._own_waker() if read else self._own_writer_waker()
+                poll.register(waker.fileno(), select.POLLIN)
+            except OSError:
+                timeout = _doze(timeout)
             events = poll.poll(None if timeout is None else timeout * 1000)
-            if _was_woken(events, waker):
+            if waker is not None and _was_woken(events, waker):
                 return False, False
             found = dict(events).get(self._descriptor, 0)
             broken = select.POLLHUP | select.POLLERR
@@ -258,6 +269,11 @@ class TcpLink:
 
     def __repr__(self) -> str:
         return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"
+
+
+def _doze(timeout: float | None) -> float:
+    """Return how long to sleep without a waker: whoever waits looks again, as after a wake-up for nothing."""
+    return _DOZE if timeout is None else min(timeout, _DOZE)
 
 
 def _was_woken(events: list[tuple[int, int]], waker: Waker) -> bool:

@@ -11,7 +11,7 @@ from typing import cast
 
 from tcpconn.address import Address
 from tcpconn.transport import Buffer, LinkOptions, Sink
-from tcpconn_tcp.endpoints import BoundSocket, describe, prepare, refuse_itself, take_over
+from tcpconn_tcp.endpoints import BACKLOG, BoundSocket, describe, prepare, refuse_itself, take_over
 from tcpconn_tcp.lingering import LIMIT
 from tcpconn_tcp.link import join_below
 from tcpconn_tcp.making import check, check_address
@@ -22,6 +22,10 @@ _HIGH_WATER = 256 * 1024
 """Bytes that may wait in the transport's own buffer, which copies them, before it says `pause_writing`."""
 
 _DISCARDED = bytearray(64 * 1024)
+
+_ACCEPTS = 1
+"""How many connections asyncio accepts before it looks at anything else. Out of descriptors it tries as often all the same, and
+logs and sets a timer for each failure, so that a thousand made a million lines a minute and left no time for anything else."""
 
 
 class LoopTcpLink(asyncio.BufferedProtocol):
@@ -213,7 +217,8 @@ class LoopTcpListener:
         loop = asyncio.get_running_loop()
         make = loop.create_server if self.address.path is None else loop.create_unix_server
         try:
-            self._server = await make(self._new_link, sock=self._bound.socket, backlog=1024)
+            self._server = await make(self._new_link, sock=self._bound.socket, backlog=_ACCEPTS)
+            self._bound.socket.listen(BACKLOG)
         except BaseException:
             self._bound.socket.close()
             self._bound.remove_file()
