@@ -398,6 +398,8 @@ class Session:
 
         self.mux.fail(failure)
         self.lost = counts
+        # Its buffer is large, and whoever keeps a connection keeps the session.
+        self.receiver.link_lost()
         self.kept.clear()
         self._replay.clear()
         self.control.clear()

@@ -1,4 +1,5 @@
-"""Thousands of schedules of two engines over a network that cuts, delays and splits; and proof that faults are noticed.
+"""Thousands of schedules of two engines over a network that cuts, stalls and splits, and ends that die; and proof that faults
+are noticed.
 
 SIMULATION_SCHEDULES sets how many; SIMULATION_SEED runs one of them again.
 """
@@ -47,7 +48,10 @@ def test_the_schedules_reach_what_they_are_for() -> None:
     assert sum(count > 6 for count in linked) > 30, "sessions are resumed again and again"
     assert sum("cut, 0 of 0" not in line and "cut" in line for world in worlds for _, line in world.trace) > 50
     assert sum(session.ended is not None and session.lost.total() > 0 for session in sessions) > 5
-    assert any("was receiving a large chunk" in line for world in worlds for _, line in world.trace)
+    lines = [line for world in worlds for _, line in world.trace]
+    assert any("was receiving a large chunk" in line for line in lines)
+    for fault in ("the link stalls", "gets through any more", "jumps by", "the client dies", "the server dies"):
+        assert sum(fault in line for line in lines) >= 5, fault
     assert sum(session.ended is None for session in sessions) > 200
     assert sum(session.receiver.count > 20 for session in sessions) > 80
 

@@ -13,6 +13,7 @@ from tcpconn import frames
 from tcpconn.errors import HandshakeError, ProtocolError, TcpconnError
 from tcpconn.frames import FIRST, LAST, Code, Frame, FrameType
 from tcpconn.handshake import HelloReader
+from tcpconn.receiver import Receiver
 from tcpconn.session import Session
 from tcpconn.stream import Assembled, Incoming
 
@@ -47,10 +48,25 @@ def greet(data: bytes) -> None:
         pass
 
 
+class _SmallBuffered(Receiver):
+    """Has a buffer that is soon full, and cheap to make for each input."""
+
+    def _renew_buffer(self, size: int = 80 * 1024) -> None:
+        super()._renew_buffer(size)
+
+
 def feed(data: bytes) -> None:
     """Feed a listening end's session that has two streams open."""
     choices = data[0] if data else 0
-    session = Session(client=False, accepts=True, ours=LIMITS, theirs=LIMITS, chunk_size=1000, peer="the client")
+    session = Session(
+        client=False,
+        accepts=True,
+        ours=LIMITS,
+        theirs=LIMITS,
+        chunk_size=1000,
+        peer="the client",
+        receiver=_SmallBuffered,
+    )
     session.link_up(0)
     session.data_received(_PREAMBLE)
     streams = list(session.mux.streams.values())

@@ -1,4 +1,4 @@
-"""Two engines, a network that cuts, delays and splits, and a clock: all drawn from one seed, so that it repeats exactly.
+"""Two engines, a network that cuts, stalls, delays and splits, and clocks: all drawn from one seed, so that it repeats exactly.
 
 `World` has the clock and the network, `End` does what a driver does and no more, `Link` is a pair of pipes of bytes. What
 the users at both ends do is in `simulated_users.py`; what must hold is in `simulated_checks.py`.
@@ -116,6 +116,44 @@ class World:
             return
         self.after(self.delay, lambda: end.greet(Link(self)))
 
+    def fault(self) -> None:
+        """Let something go wrong."""
+        draw = self.random.random()
+        if draw < 0.6:
+            self.cut()
+        elif draw < 0.75:
+            self.stall()
+        elif draw < 0.85:
+            self.half_open()
+        elif draw < 0.93:
+            # The next link is lost as well, while both ends are taking it up.
+            self.cut()
+            self.after(self.random.random() * (2 * self.delay + 0.02), self.cut)
+        elif draw < 0.97:
+            self.random.choice(list(self.ends.values())).sleep_through(self.random.choice((0.5, 5.0, 100.0)))
+        else:
+            self.random.choice(list(self.ends.values())).die()
+
+    def stall(self) -> None:
+        """Hold what is under way on the newest link, and what follows, for a while."""
+        link = self.links[-1]
+        if not link.cut:
+            self.note("the link stalls")
+            until = self.now + self.random.choice((0.01, 0.3, 8.0))
+            for pipe in link.pipes.values():
+                pipe.stalled_until = until
+
+    def half_open(self) -> None:
+        """Lose all that one end says from now on, while the other still is heard. Nobody is told."""
+        link = self.links[-1]
+        if self.heartbeat is None:
+            # Nobody could ever notice.
+            self.cut()
+        elif not link.cut:
+            client = self.random.random() < 0.5
+            link.pipes[client].budget = link.pipes[client].size
+            self.note(f"nothing from the {'client' if client else 'server'} gets through any more")
+
     def cut(self) -> None:
         """Cut the newest link, and with it what is under way, in each direction at a byte of its own."""
         link = self.links[-1]
@@ -123,7 +161,8 @@ class World:
             return
         link.cut = True
         for client, pipe in link.pipes.items():
-            pipe.budget = self.random.randrange(pipe.size + 1) if self.random.random() < 0.7 else pipe.size
+            if pipe.budget is None:
+                pipe.budget = self.random.randrange(pipe.size + 1) if self.random.random() < 0.7 else pipe.size
             self.note(f"cut, {pipe.budget} of {pipe.size} bytes from the {'client' if client else 'server'} get through")
         # A peer that vanished says nothing; then only the heartbeat can tell.
         for end in self.ends.values():
@@ -140,6 +179,7 @@ class Pipe:
         self.budget: int | None = None
         """How many bytes still get through once the link is cut."""
         self.last_arrival = 0.0
+        self.stalled_until = 0.0
         self._world = world
         self._capacity = world.random.choice((100, 1500, 100_000, 100_000)) * (30 if world.large else 1)
         self._under_way: deque[bytes] = deque()
@@ -165,6 +205,10 @@ class Pipe:
         return taken
 
     def _arrive(self) -> None:
+        if self._world.now < self.stalled_until:
+            # Whatever follows is scheduled behind it, in this order.
+            self._world.after(self.stalled_until - self._world.now, self._arrive)
+            return
         piece = self._under_way.popleft()
         self.size -= len(piece)
         if self.budget is not None:
@@ -222,12 +266,27 @@ class End:
         self._leftover: list[bytes | memoryview] | None = None
         self._ack_due = False
         self._scheduled = float("inf")
+        self._slept = 0.0
         config = Config(
             resume_timeout=world.resume_timeout, heartbeat_interval=world.heartbeat, reconnect_initial=0.01, reconnect_max=0.3
         )
         self.lifecycle = Lifecycle(config, dials=client, now=0.0, uniform=world.random.uniform)
         if client:
             assert self.lifecycle.tick(0.0) == [Action.DIAL]
+
+    # -- time
+
+    @property
+    def now(self) -> float:
+        """What its own clock says."""
+        return self.world.now + self._slept
+
+    def sleep_through(self, seconds: float) -> None:
+        """Have its clock jump, as that of a machine that was suspended while the other went on."""
+        self.world.note(f"the clock of the {self.name} jumps by {seconds} s")
+        self._slept += seconds
+        self._scheduled = float("inf")
+        self._reschedule()
 
     # -- links
 
@@ -239,7 +298,7 @@ class End:
         self.session.link_up(received)
         self.link = link
         self._leftover = None
-        self.lifecycle.link_up(self.world.now)
+        self.lifecycle.link_up(self.now)
         self.world.note(f"{self.name} is linked, the peer has {received} frames")
         if rest:
             self.session.data_received(rest)
@@ -261,7 +320,7 @@ class End:
         if farewell is not None and farewell[0] == Code.CLOSED:
             self.finish(farewell[1], in_order=True)
             return
-        self.lifecycle.link_lost(self.world.now, reason)
+        self.lifecycle.link_lost(self.now, reason)
         self.world.note(f"{self.name} has lost its link")
         self._reschedule()
 
@@ -277,9 +336,14 @@ class End:
             self.world.note(f"{self.name} ends: {text}")
             self.session.end(text, in_order=in_order)
             self._drop_link()
-            self.lifecycle.close(self.world.now)
+            self.lifecycle.close(self.now)
             self._wake_woken()
             self.on_end()
+
+    def die(self) -> None:
+        """End as a process that is killed: nothing more is said, and nobody knows the session any more."""
+        self.world.note(f"the {self.name} dies")
+        self.finish("killed", in_order=False)
 
     def goodbye(self, text: str) -> None:
         """Close in good order."""
@@ -306,7 +370,7 @@ class End:
         self.world.after(HANDSHAKE_TIMEOUT, too_late)
 
     def dial_failed(self, error: Exception, *, final: bool) -> None:
-        self.lifecycle.dial_failed(self.world.now, error, final=final)
+        self.lifecycle.dial_failed(self.now, error, final=final)
         self._reschedule()
 
     def _not_linked(self, error: Exception, *, final: bool = False) -> None:
@@ -363,9 +427,9 @@ class End:
         if session.stirred:
             session.stirred = False
             if session.farewell is not None and self.lifecycle.state is State.CONNECTED:
-                self.lifecycle.drain(self.world.now)
+                self.lifecycle.drain(self.now)
             if session.demands.due:
-                session.demands.settle(self.world.now, self.name)
+                session.demands.settle(self.now, self.name)
         if session.has_urgent_output:
             self.pump()
         if session.owes_ack and not self._ack_due:
@@ -410,13 +474,13 @@ class End:
         deadline = self.lifecycle.deadline
         if deadline < self._scheduled:
             self._scheduled = deadline
-            self.world.after(max(deadline - self.world.now, 0.0), lambda: self._tick(deadline))
+            self.world.after(max(deadline - self.now, 0.0), lambda: self._tick(deadline))
 
     def _tick(self, deadline: float) -> None:
         if self._scheduled != deadline:
             return
         self._scheduled = float("inf")
-        for action in self.lifecycle.tick(self.world.now):
+        for action in self.lifecycle.tick(self.now):
             self._act(action)
         self._reschedule()
 

@@ -196,7 +196,7 @@ def run(world: World) -> None:
     checks = Checks(world, users)
     draw = world.random
     for _ in range(draw.choice((0, 1, 2, 4, 8))):
-        world.after(draw.random() * draw.choice((CHAOS / 3, CHAOS)), world.cut)
+        world.after(draw.random() * draw.choice((CHAOS / 3, CHAOS)), world.fault)
     if draw.random() < 0.1:
         # Nothing gets through any more for longer than anybody waits.
         world.after(draw.random() * CHAOS, lambda: outage(world))

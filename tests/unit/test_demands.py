@@ -128,3 +128,5 @@ def test_a_session_without_a_link_holds_no_buffer_to_receive_into() -> None:
     assert len(session.get_buffer()) == 0
     session.link_up(0)
     assert len(session.get_buffer()) > 0
+    session.end("enough")
+    assert len(session.get_buffer()) == 0

@@ -63,3 +63,16 @@ def test_the_examples_are_those_of_the_readme(name: str) -> None:
     code = (ROOT / "examples" / name).read_text(encoding="utf-8").partition('"""\n\n')[2]
     assert code.startswith("import tcpconn\n")
     assert f".venv/bin/python - <<'END'\n{code}END\n" in README
+
+
+def test_the_tests_that_the_fault_matrix_names_exist() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    matrix = text.partition("## Under attack")[0]
+    rows = [line for line in matrix.splitlines() if line.startswith("| ") and not line.startswith(("| fault |", "| what |"))]
+    assert len(rows) > 30
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        promise, test = cells[-2], cells[-1]
+        assert promise, row
+        path, _, name = test.strip("`").partition("::")
+        assert re.search(rf"^(async )?def {re.escape(name)}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), row
