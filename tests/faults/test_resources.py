@@ -54,6 +54,8 @@ def test_a_server_out_of_descriptors_serves_who_is_there_and_others_when_some_ha
 
 @pytest.mark.parametrize("role", ["starved-blocking", "starved-asyncio"])
 def test_a_client_out_of_descriptors_is_told_so_and_connects_once_there_are_some(backend: str, role: str) -> None:
+    if backend == "zmq":
+        pytest.skip("libzmq gives descriptors back when it likes, and with one or two of them it may hang: not covered yet")
     with running("echo", "127.0.0.1:0") as (_, address):
         code, said, complaints = outcome(role, address)
     assert code == 0, complaints
