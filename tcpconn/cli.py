@@ -1,4 +1,4 @@
-"""The command line: `tcpconn compare`, `tcpconn report`, `tcpconn info`, `tcpconn --version`.
+"""The command line: `tcpconn compare`, `tcpconn report`, `tcpconn serve-bench`, `tcpconn info`, `tcpconn --version`.
 
 It parses, prints and turns errors into exit codes; the comparison itself is `tcpconn_bench`, which is looked for only when
 somebody asks for it, so that `tcpconn info` works on an installation that lacks what the comparison needs.
@@ -30,6 +30,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "compare": "measure the backends side by side on this machine, with your own messages if you like",
     "report": "show the tables of an earlier result of compare, and draw it as a page",
+    "serve-bench": "run the server's side of comparisons that another machine makes",
     "info": "show the versions, the backends and the settings in force here, with where each comes from",
 }
 _LIBRARIES = ("pyzmq", "msgpack", "rich", "psutil", "hdrhistogram", "jinja2")
@@ -79,6 +80,8 @@ def _run(words: list[str]) -> int:
         return _compare(command, rest)
     if first == "report":
         return _report(command, rest)
+    if first == "serve-bench":
+        return _serve_bench(command, rest)
     command.parse_args(rest)
     return _info()
 
@@ -124,6 +127,15 @@ def _report(parser: _Parser, words: list[str]) -> int:
         from tcpconn_bench.report_command import add_arguments, run
     except ModuleNotFoundError as error:
         return _complain(f"tcpconn report: {error}; this installation lacks the comparison: pip install 'tcpconn[bench]'")
+    add_arguments(parser)
+    return run(parser.parse_args(words))
+
+
+def _serve_bench(parser: _Parser, words: list[str]) -> int:
+    try:
+        from tcpconn_bench.remote.server import add_arguments, run
+    except ModuleNotFoundError as error:
+        return _complain(f"tcpconn serve-bench: {error}; it needs the comparison: pip install 'tcpconn[bench]'")
     add_arguments(parser)
     return run(parser.parse_args(words))
 

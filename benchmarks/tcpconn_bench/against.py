@@ -18,7 +18,10 @@ from tcpconn_bench.stats import Ratio, paired, ratio_between
 
 __all__ = ["AgainstError", "Change", "changes", "load"]
 
-_RATES = {"messages_per_second"}
+Rounds = Sequence[Mapping[str, Any]]
+"""Of one subject with messages of one size: of each round, workload by workload, its figures."""
+
+_RATES = {"messages_per_second", "megabytes_per_second"}
 """The compared figures of which more is better."""
 
 
@@ -84,23 +87,22 @@ def changes(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Change]:
             before = dict(_rounds(old["subjects"].get(name, {}))).get(size)
             if not before:
                 continue
-            floor = subject["floor"]
-            beside, beside_before = (dict(_rounds(one["subjects"].get(floor, {}))).get(size) for one in (new, old))
-            if not (beside and beside_before):
-                floor = None
+            beside, beside_before = (
+                dict(_rounds(one["subjects"].get(subject["floor"], {}))).get(size, ()) for one in (new, old)
+            )
             for workload, figures in COMPARED.items():
+                has_floor = _has(beside, workload) and _has(beside_before, workload)
                 for figure in figures:
-                    values, earlier = _values(rounds, workload, figure), _values(before, workload, figure)
-                    if beside and beside_before:
-                        values = paired(values, _values(beside, workload, figure))
-                        earlier = paired(earlier, _values(beside_before, workload, figure))
+                    values = _values(rounds, beside if has_floor else None, workload, figure)
+                    earlier = _values(before, beside_before if has_floor else None, workload, figure)
                     slowdown = ratio_between(earlier, values) if figure in _RATES else ratio_between(values, earlier)
                     if slowdown is not None:
+                        floor = subject["floor"] if has_floor else None
                         found.append(Change(name, size, workload, figure, floor, slowdown))
     return found
 
 
-def _rounds(subject: Mapping[str, Any]) -> Iterator[tuple[int | None, Sequence[Mapping[str, Any]]]]:
+def _rounds(subject: Mapping[str, Any]) -> Iterator[tuple[int | None, Rounds]]:
     """Yield the rounds of each size of messages that a subject was measured with."""
     if subject.get("rounds"):
         yield None, subject["rounds"]
@@ -109,5 +111,13 @@ def _rounds(subject: Mapping[str, Any]) -> Iterator[tuple[int | None, Sequence[M
             yield one["size"], one["rounds"]
 
 
-def _values(rounds: Sequence[Mapping[str, Any]], workload: str, figure: str) -> list[float]:
-    return [measured[workload][figure] for measured in rounds]
+def _has(rounds: Rounds, workload: str) -> bool:
+    return any(workload in one for one in rounds)
+
+
+def _values(rounds: Rounds, beside: Rounds | None, workload: str, figure: str) -> list[float]:
+    """Return a figure of every round that has it, in ratio to that of another subject if there is one."""
+    if beside is None:
+        return [one[workload][figure] for one in rounds if workload in one]
+    both = [(one, other) for one, other in zip(rounds, beside, strict=False) if workload in one and workload in other]
+    return paired([one[workload][figure] for one, _ in both], [other[workload][figure] for _, other in both])

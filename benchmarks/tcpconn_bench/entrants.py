@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tcpconn_bench import variants
 from tcpconn_bench.results import Record
 from tcpconn_bench.subjects import ASYNCIO, FLOORS, FURTHER_FLOORS, PEERS, PLAIN, UVLOOP, find
-from tcpconn_bench.subjects.base import Candidate, is_within_one_process
+from tcpconn_bench.subjects.base import Candidate, Traits, is_within_one_process, traits_of
 
 __all__ = ["Entrant", "Names", "UsageError", "choose"]
 
@@ -52,11 +52,14 @@ class Entrant:
 
     Attributes:
         key: the name by which its processes find it.
+        record: what is known of it so far.
+        traits: what is particular about it.
         within_one_process: whether it has one process in place of two.
     """
 
     key: str
     record: Record
+    traits: Traits
     within_one_process: bool
 
 
@@ -78,7 +81,7 @@ def choose(names: Names) -> tuple[list[Entrant], dict[str, str]]:
             record = Record(subject.name, subject.role, subject.floor)
             if variant is not None:
                 record.variant_of, record.changes = variant.base, dict(variant.settings)
-            entrants.append(Entrant(key, record, is_within_one_process(subject)))
+            entrants.append(Entrant(key, record, traits_of(subject), is_within_one_process(subject)))
     return entrants, skipped
 
 

@@ -9,7 +9,8 @@ Knows file formats and nothing of transports. What a path holds is decided so, u
 - any other name, by its content: JSON Lines if the first line that is not blank is a JSON value; msgpack if the first
   byte is no ASCII character (every ASCII text would pass as a row of msgpack's small numbers); else an error.
 
-A JSON line is kept byte for byte without its newline, blank lines are left out; a msgpack object is kept as encoded.
+A JSON line is kept byte for byte without its newline, blank lines are left out; a msgpack object is kept as encoded. With
+`timestamps` each has a time besides, which stays part of the message.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import msgpack
 
 from tcpconn_bench.sizes import label
+from tcpconn_bench.timestamps import MODIFIED, TimestampError, in_order, read
 
 __all__ = ["CORPUS", "DEFAULT_LIMIT", "FORMATS", "MessageSet", "MessagesError", "describe_all", "load", "made_of_size"]
 
@@ -65,6 +67,7 @@ class MessageSet:
         messages: their exact bytes, in order.
         truncated: whether the source holds more than was taken.
         size: the length of each of them, if they were made to have it.
+        times: when each was recorded, in seconds from the first on, if that is known.
     """
 
     source: str
@@ -72,6 +75,7 @@ class MessageSet:
     messages: list[bytes]
     truncated: bool = False
     size: int | None = None
+    times: list[float] | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -119,6 +123,7 @@ class MessageSet:
             "total_bytes": sum(sizes),
             "truncated": self.truncated,
             "sha256": self.sha256,
+            "lasts_seconds": None if self.times is None else self.times[-1],
             "sizes": {
                 "mean": sum(sizes) / len(sizes),
                 **{f"p{100 * quantile:g}": sizes[round(quantile * last)] for quantile in _QUANTILES},
@@ -126,7 +131,9 @@ class MessageSet:
         }
 
 
-def load(path: str | Path | None = None, *, format: str = "auto", limit: int = DEFAULT_LIMIT) -> MessageSet:
+def load(
+    path: str | Path | None = None, *, format: str = "auto", limit: int = DEFAULT_LIMIT, timestamps: str | None = None
+) -> MessageSet:
     """Read the messages at `path`, or the corpus that comes with the package.
 
     Args:
@@ -134,16 +141,19 @@ def load(path: str | Path | None = None, *, format: str = "auto", limit: int = D
         format: what it holds, one of `FORMATS`; "lines" takes every line as a message, whatever is in it.
         limit: of a file, read this many bytes and take what is whole in them; of a directory, take files as long as
             they come to no more than this together.
+        timestamps: the field of each message that has the time at which it was recorded, see `timestamps.read`; of a directory
+            "mtime", when each file was modified. The messages are then in the order of their times.
 
     Raises:
-        MessagesError: nothing is there, it cannot be read, it holds no message, or is not of its format.
+        MessagesError: nothing is there, it cannot be read, it holds no message, is not of its format, or has no times.
     """
     place = CORPUS if path is None else Path(path)
     source = f"corpus:{CORPUS.name}" if path is None else str(path)
+    modified: list[float] | None = None
     try:
         if place.is_dir() and format in ("auto", "directory"):
             kind = "directory"
-            found, truncated = _read_directory(place, limit)
+            found, modified, truncated = _read_directory(place, limit)
         else:
             with place.open("rb") as file:
                 data = file.read(limit)
@@ -157,7 +167,14 @@ def load(path: str | Path | None = None, *, format: str = "auto", limit: int = D
     if not found:
         where = f" that is whole within its first {limit} bytes" if truncated else ""
         raise MessagesError(f"{place} holds no message{where}")
-    return MessageSet(source, kind, found, truncated)
+    if timestamps is None:
+        return MessageSet(source, kind, found, truncated)
+    try:
+        times = modified if modified is not None and timestamps == MODIFIED else read(found, kind, timestamps)
+    except TimestampError as error:
+        raise MessagesError(f"{place}: {error}") from error
+    found, times = in_order(found, times)
+    return MessageSet(source, kind, found, truncated, times=times)
 
 
 def made_of_size(size: int) -> MessageSet:
@@ -175,21 +192,25 @@ def describe_all(sets: Sequence[MessageSet]) -> dict[str, Any]:
     return MessageSet(source, "random", [message for one in sets for message in one.messages]).describe()
 
 
-def _read_directory(place: Path, limit: int) -> tuple[list[bytes], bool]:
+def _read_directory(place: Path, limit: int) -> tuple[list[bytes], list[float], bool]:
+    """Return the files' contents, when each was modified, and whether there are more."""
     names = sorted(
         (path.relative_to(place) for path in place.rglob("*") if path.is_file()),
         key=lambda name: name.as_posix(),
     )
     found: list[bytes] = []
+    modified: list[float] = []
     total = 0
     for name in names:
         if any(part.startswith(".") for part in name.parts):
             continue
-        total += (place / name).stat().st_size
+        about = (place / name).stat()
+        total += about.st_size
         if total > limit:
-            return found, True
+            return found, modified, True
         found.append((place / name).read_bytes())
-    return found, False
+        modified.append(about.st_mtime)
+    return found, modified, False
 
 
 def _detect(place: Path, data: bytes) -> str:

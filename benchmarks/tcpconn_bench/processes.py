@@ -14,13 +14,14 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import psutil
 
-__all__ = ["Pair", "SubjectFailed", "Worker", "WorkerProcess", "gather"]
+__all__ = ["Commanded", "Measured", "Pair", "SubjectFailed", "Worker", "WorkerProcess", "gather"]
 
 _GRACE = 2.0
 _SHOWN_LINES = 15
@@ -35,6 +36,47 @@ class SubjectFailed(Exception):
 def _temporary(messages: Path | None) -> dict[str, str]:
     """Return the environment by which a process leaves what it may leave behind where the comparison removes it."""
     return {} if messages is None else {"TMPDIR": str(messages.parent)}
+
+
+class Commanded(Protocol):
+    """A process of a subject, here or on another machine, as whoever tells it what to do sees it."""
+
+    @property
+    def side(self) -> str:
+        """What it is in errors: "server" or "client"."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor on which answers arrive."""
+        ...
+
+    def tell(self, **command: Any) -> None:
+        """Give the process a command.
+
+        Raises:
+            SubjectFailed: it has ended.
+        """
+        ...
+
+    def read_answer(self) -> dict[str, Any] | None:
+        """Read what has arrived and return an answer if it is complete. Call it when `fileno()` is readable.
+
+        Raises:
+            SubjectFailed: the process has ended, or the answer is an error.
+        """
+        ...
+
+    def answer_at_hand(self) -> dict[str, Any] | None:
+        """Return an answer that was read together with the one before it, or None.
+
+        Raises:
+            SubjectFailed: the answer is an error.
+        """
+        ...
+
+    def end(self) -> None:
+        """End the process; idempotent."""
+        ...
 
 
 class Worker:
@@ -164,14 +206,14 @@ class WorkerProcess(Worker):
             self.other = Worker(other_side, process, errors, os.fdopen(commands, "wb"), os.fdopen(answers, "rb"))
 
 
-def gather(workers: Iterable[Worker], timeout: float) -> list[dict[str, Any]]:
+def gather(workers: Iterable[Commanded], timeout: float) -> list[dict[str, Any]]:
     """Wait until each worker has answered once and return the answers in the workers' order.
 
     Raises:
         SubjectFailed: one of them fails, or has not answered after `timeout` seconds.
     """
     workers = list(workers)
-    answers: dict[Worker, dict[str, Any]] = {}
+    answers: dict[Commanded, dict[str, Any]] = {}
     deadline = monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for worker in workers:
@@ -209,31 +251,57 @@ def _other_failures(selector: selectors.BaseSelector) -> list[str]:
     return failures
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What each process measured of a workload."""
+
+    clients: list[dict[str, Any]]
+    server: dict[str, Any]
+
+
 class Pair:
-    """The two processes of one subject and the connection between them; used as a context manager by one thread.
+    """The processes of one subject, a server's and a client's or several; used as a context manager by one thread.
 
     Args:
-        subject: the name by which they find it.
-        messages: the file with the messages.
-        timeout: seconds that each step may take.
+        subject: its name.
+        messages: the file of the messages.
+        timeout: seconds that a step may take.
+        clients: how many client processes there are.
+        server: the server's process, if it is on another machine; it is this pair's from now on.
         one_process: whether both sides are in one process.
 
     Attributes:
+        address: where the server listens.
         settings: what the subject's server process said of its settings.
     """
 
-    def __init__(self, subject: str, messages: Path, timeout: float, *, one_process: bool = False) -> None:
+    def __init__(
+        self,
+        subject: str,
+        messages: Path,
+        timeout: float,
+        *,
+        clients: int = 1,
+        server: Commanded | None = None,
+        one_process: bool = False,
+    ) -> None:
         self._timeout = timeout
         self.settings: dict[str, Any] = {}
-        self.client: Worker
-        self.server = WorkerProcess("server", subject, messages, "client" if one_process else None)
-        if self.server.other is not None:
-            self.client = self.server.other
-            return
+        self.address = ""
+        self._clients: list[Commanded] = []
+        if server is not None:
+            self._server: Commanded = server
+        else:
+            own = WorkerProcess("server", subject, messages, "client" if one_process else None)
+            self._server = own
+            if own.other is not None:
+                self._clients.append(own.other)
+                return
         try:
-            self.client = WorkerProcess("client", subject, messages)
+            for _ in range(clients):
+                self._clients.append(WorkerProcess("client", subject, messages))
         except BaseException:
-            self.server.end()
+            self.end()
             raise
 
     def __enter__(self) -> Pair:
@@ -242,49 +310,67 @@ class Pair:
     def __exit__(self, *exception: object) -> None:
         self.end()
 
-    def connect(self) -> None:
-        """Connect the client to the server.
+    def meet(self) -> None:
+        """Let the server listen, and tell the clients where.
 
         Raises:
             SubjectFailed: it cannot be done.
         """
-        self.server.tell(do="listen")
-        (listening,) = gather([self.server], self._timeout)
+        self._server.tell(do="listen")
+        (listening,) = gather([self._server], self._timeout)
         self.settings = listening["settings"]
-        self.server.tell(do="accept")
-        self.client.tell(do="connect", address=listening["address"])
-        gather([self.server, self.client], self._timeout)
+        self.address = listening["address"]
+        for client in self._clients:
+            client.tell(do="meet", address=self.address)
+        gather(self._clients, self._timeout)
 
     def pids(self) -> list[int]:
-        """Return the ids of both processes and of those that they have started."""
-        own = dict.fromkeys((self.server.pid, self.client.pid))
+        """Return the ids of the processes on this machine and of those that they have started."""
+        own = dict.fromkeys(worker.pid for worker in (self._server, *self._clients) if isinstance(worker, Worker))
         try:
             started = [child.pid for pid in own for child in psutil.Process(pid).children(recursive=True)]
         except psutil.NoSuchProcess:
             started = []  # what comes next tells that it has ended
         return [*own, *started]
 
+    def connect(self) -> None:
+        """Make the connection that stands through several workloads.
+
+
+        Raises:
+            SubjectFailed: it cannot be done.
+        """
+        self._server.tell(do="accept")
+        for client in self._clients:
+            client.tell(do="connect")
+        gather([self._server, *self._clients], self._timeout)
+
     def measure(
-        self, workload: str, start: int, count: int, around: AbstractContextManager[object] | None = None
-    ) -> dict[str, dict[str, Any]]:
-        """Let both sides do a workload with `count` messages from index `start` on; return what each measured.
+        self,
+        workload: str,
+        task: dict[str, Any],
+        timeout: float | None = None,
+        around: AbstractContextManager[object] | None = None,
+    ) -> Measured:
+        """Let both sides do a workload and return what each measured.
 
         Args:
             workload: its name.
-            start: the first message.
-            count: how many messages.
+            task: what the sides are told of it.
+            timeout: seconds for it, if not the pair's.
             around: entered when the server is ready, and left when both sides are done.
 
         Raises:
-            SubjectFailed: a side fails or takes longer than the pair's timeout.
+            SubjectFailed: a side fails or takes longer.
         """
-        task = {"do": "work", "workload": workload, "start": start, "count": count}
-        self.server.tell(side="server", **task)
-        gather([self.server], self._timeout)
+        timeout = self._timeout if timeout is None else timeout
+        self._server.tell(do="work", side="server", workload=workload, task=task)
+        gather([self._server], timeout)
         with around or contextlib.nullcontext():
-            self.client.tell(side="client", **task)
-            client, server = gather([self.client, self.server], self._timeout)
-        return {"client": client, "server": server}
+            for client in self._clients:
+                client.tell(do="work", side="client", workload=workload, task=task)
+            *clients, server = gather([*self._clients, self._server], timeout)
+        return Measured(clients, server)
 
     def close(self) -> None:
         """Close the connection in good order, before `end`.
@@ -292,11 +378,12 @@ class Pair:
         Raises:
             SubjectFailed: a side fails or takes longer than the pair's timeout.
         """
-        for worker in (self.client, self.server):
+        workers = (*self._clients, self._server)
+        for worker in workers:
             worker.tell(do="close")
-        gather([self.client, self.server], self._timeout)
+        gather(workers, self._timeout)
 
     def end(self) -> None:
-        """End both processes."""
-        self.client.end()
-        self.server.end()
+        """End all processes."""
+        for worker in (*self._clients, self._server):
+            worker.end()

@@ -19,30 +19,35 @@ from tcpconn_bench.against import Change
 from tcpconn_bench.results import COMPARED, CPU, SYSCALLS, WIRE
 from tcpconn_bench.sizes import label
 from tcpconn_bench.stats import LEAST_ROUNDS
-from tcpconn_bench.workloads import ROUND_TRIP, STREAM
+from tcpconn_bench.workload_names import DEFAULT
+from tcpconn_bench.workloads import WORKLOADS, Workload
 
 __all__ = ["print_advice", "print_changes", "print_tables"]
 
 _CPU_HEADING = "CPU s/M"
 
-_COLUMNS: dict[str, dict[str, tuple[str, float, str]]] = {
-    ROUND_TRIP: {
-        "p50 µs": ("p50", 1e6, ",.1f"),
-        "p99 µs": ("p99", 1e6, ",.1f"),
-        "p99.9 µs": ("p999", 1e6, ",.1f"),
-        _CPU_HEADING: (CPU, 1, ",.1f"),
-    },
-    STREAM: {
-        "msg/s": ("messages_per_second", 1, ",.0f"),
-        "MB/s": ("megabytes_per_second", 1, ",.0f"),
-        _CPU_HEADING: (CPU, 1, ",.2f"),
-    },
-}
-"""The columns of each workload's table: heading, figure, factor, format."""
+_LONG = 1_000
+"""From here on a figure is shown without decimals."""
 
-_TITLES = {ROUND_TRIP: "round trip, lower is better", STREAM: "one-way stream, more messages are better"}
+_FACTORS = {"µs": 1e6, "ms": 1e3}
 
-_SHORT = {ROUND_TRIP: "round trip", STREAM: "stream"}
+
+def _columns(workload: Workload) -> dict[str, tuple[str, float, str]]:
+    """Return the columns of a workload's table: heading, figure, factor, format."""
+    columns: dict[str, tuple[str, float, str]] = {}
+    if workload.latency:
+        for name, figure in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999")):
+            columns[f"{name} {workload.unit}"] = (figure, _FACTORS[workload.unit], ",.1f")
+    for heading, figure in (("msg/s", "messages_per_second"), ("MB/s", "megabytes_per_second")):
+        # Beside times there is room for one of the two.
+        if workload.rate and (not workload.latency or figure in workload.compared):
+            columns[heading] = (figure, 1, ",.0f")
+    if not (workload.latency and workload.rate):
+        columns[_CPU_HEADING] = (CPU, 1, ",.1f" if workload.latency else ",.2f")
+    return {**columns, **workload.columns}
+
+
+_COLUMNS = {name: _columns(workload) for name, workload in WORKLOADS.items()}
 
 _COSTS = {"wire B": (WIRE, ",.0f"), "calls": (SYSCALLS, ",.2f")}
 """The columns of the table of costs, for each workload: figure, format."""
@@ -55,7 +60,7 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
     """Show the tables, then what went wrong."""
     subjects = result["subjects"]
     for size in _sizes(result):
-        for workload in _COLUMNS:
+        for workload in _measured(subjects, size):
             for table in _tables(subjects, size, workload):
                 console.print(table)
             intervals = list(_intervals(subjects, size, workload))
@@ -68,6 +73,8 @@ def print_tables(result: Mapping[str, Any], console: Console) -> None:
         console.print(f"not counted: {reason}", markup=False, highlight=False)
     for name, reason in result["skipped"].items():
         console.print(f"skipped {name}: {reason}", markup=False, highlight=False)
+    for line in _left_out(result):
+        console.print(line, markup=False, highlight=False)
     for name, subject in subjects.items():
         if subject["error"]:
             console.print(f"FAILED {name}: {subject['error']}", markup=False, highlight=False)
@@ -97,7 +104,7 @@ def print_changes(changes: Sequence[Change], old: Mapping[str, Any], fail_over: 
     for change in changes:
         name = change.subject if change.size is None else f"{change.subject}, {label(change.size)}"
         heading = next(heading for heading, (figure, _, _) in _COLUMNS[change.workload].items() if figure == change.figure)
-        what = f"{name}: {_SHORT[change.workload]}, {_name(heading)}"
+        what = f"{name}: {WORKLOADS[change.workload].short}, {_name(heading)}"
         regressed = change.regressed(fail_over)
         line = f"{'REGRESSION ' if regressed else ''}{what}: {_changed(change)}"
         console.print(line, style="bold red" if regressed else "", markup=False, highlight=False)
@@ -117,12 +124,18 @@ def _changed(change: Change) -> str:
     return f"no difference shown ({slowdown.low:.2f} to {slowdown.high:.2f})"
 
 
+def _measured(subjects: Mapping[str, Any], size: int | None) -> list[str]:
+    """Return the workloads that have a table: those that some subject was measured with, or all of the default if none was."""
+    figures = [_figures_of(subject, size) for subject in subjects.values()]
+    return [name for name in WORKLOADS if any(name in one for one in figures)] or list(DEFAULT)
+
+
 def _sizes(result: Mapping[str, Any]) -> list[int | None]:
     return [one["size"] for one in result["sizes"]] or [None]
 
 
 def _tables(subjects: Mapping[str, Any], size: int | None, workload: str) -> Iterator[Table]:
-    title = _TITLES[workload] if size is None else f"{label(size)}: {_TITLES[workload]}"
+    title = WORKLOADS[workload].title if size is None else f"{label(size)}: {WORKLOADS[workload].title}"
     yield _table(title, subjects, size, workload)
     for base in dict.fromkeys(one["variant_of"] for one in subjects.values() if "variant_of" in one):
         yield _variants(f"{_kind(subjects, base)} of {base}, {title}", subjects, base, size, workload)
@@ -133,21 +146,28 @@ def _tables(subjects: Mapping[str, Any], size: int | None, workload: str) -> Ite
 def _costs(subjects: Mapping[str, Any], size: int | None) -> Table | None:
     """Return the table of what a message costs besides time: bytes on the wire, system calls, memory; or None."""
     told = [_figures_of(subject, size) for subject in subjects.values()]
+    # Of the others nothing is counted.
+    workloads = [name for name in DEFAULT if any(name in figures for figures in told)]
     known = {
         heading: (figure, style)
         for heading, (figure, style) in _COSTS.items()
-        if any(figures[workload][figure] is not None for figures in told if figures for workload in _COLUMNS)
+        if any(figures.get(workload, {}).get(figure) is not None for figures in told for workload in workloads)
     }
     if not known:
         return None
     title = "what a message costs besides, lower is better"
-    headings = [f"{_SHORT[workload].split()[-1]} {heading}" for heading in known for workload in _COLUMNS]
+    headings = [f"{WORKLOADS[workload].short.split()[-1]} {heading}" for heading in known for workload in workloads]
     table = _new_table(title if size is None else f"{label(size)}: {title}", "", *headings, "MB")
     for (name, subject), figures in zip(subjects.items(), told, strict=True):
-        values = [(figures[workload][figure], style) for figure, style in known.values() for workload in _COLUMNS if figures]
+        values = [
+            (figures.get(workload, {}).get(figure), style)
+            for figure, style in known.values()
+            for workload in workloads
+            if figures
+        ]
         cells = ["-" if value is None else format(value, style) for value, style in values]
-        if figures:
-            cells.append(f"{figures[STREAM]['peak_memory'] / 1e6:,.0f}")
+        if last := [figures[workload] for workload in workloads if workload in figures]:
+            cells.append(f"{last[-1]['peak_memory'] / 1e6:,.0f}")
         table.add_row(f"  {name}" if subject["role"] == "floor" else name, *cells, style=_style(subject))
     return table
 
@@ -166,9 +186,14 @@ def _further_floors(subjects: Mapping[str, Any]) -> set[str]:
 
 def _figures_of(subject: Mapping[str, Any], size: int | None) -> Figures:
     """Return a subject's figures with messages of a size, or with the user's or the corpus's; empty if it has none."""
+    series = _series_of(subject, size)
+    return series if series.get("rounds") else {}
+
+
+def _series_of(subject: Mapping[str, Any], size: int | None) -> Figures:
     if size is None:
-        return subject if subject.get("rounds") else {}
-    return next((one for one in subject.get("by_size", ()) if one["size"] == size and one["rounds"]), {})
+        return subject
+    return next((one for one in subject.get("by_size", ()) if one["size"] == size), {})
 
 
 def _new_table(title: str, first: str, *headings: str) -> Table:
@@ -201,7 +226,8 @@ def _table(title: str, subjects: Mapping[str, Any], size: int | None, workload: 
 def _variants(title: str, subjects: Mapping[str, Any], base: str, size: int | None, workload: str) -> Table:
     """Return the table of a backend and its variants, what is compared in ratio to the backend as it is."""
     (first, (figure, _, _)), *_ = _COLUMNS[workload].items()
-    headings = (first, "to default", "to floor", _CPU_HEADING, "to default")
+    with_cpu = CPU in COMPARED[workload]
+    headings = (first, "to default", "to floor", *((_CPU_HEADING, "to default") if with_cpu else ()))
     table = _new_table(title, "setting", *headings)
     for name, subject in subjects.items():
         if name != base and subject.get("variant_of") != base:
@@ -209,7 +235,8 @@ def _variants(title: str, subjects: Mapping[str, Any], base: str, size: int | No
         figures = _figures_of(subject, size)
         cells = [_figure(figures, workload, first)]
         cells += [_ratio(figures.get(to), workload, figure) for to in ("to_default", "to_floor")]
-        cells += [_figure(figures, workload, _CPU_HEADING), _ratio(figures.get("to_default"), workload, CPU)]
+        if with_cpu:
+            cells += [_figure(figures, workload, _CPU_HEADING), _ratio(figures.get("to_default"), workload, CPU)]
         table.add_row("default" if name == base else name.removeprefix(base).strip(), *cells, style=_style(subject))
     return table
 
@@ -242,7 +269,7 @@ def _intervals(subjects: Mapping[str, Any], size: int | None, workload: str) -> 
 
 
 def _name(heading: str) -> str:
-    return heading.removesuffix(" µs").removesuffix(" s/M")
+    return heading.removesuffix(" µs").removesuffix(" ms").removesuffix(" s/M")
 
 
 def _told(low: float, high: float) -> str:
@@ -252,11 +279,14 @@ def _told(low: float, high: float) -> str:
 
 def _figure(figures: Figures, workload: str, heading: str) -> str:
     name, factor, style = _COLUMNS[workload][heading]
-    return format(figures[workload][name] * factor, style) if figures else "-"
+    if workload not in figures:
+        return "-"
+    value = figures[workload][name] * factor
+    return format(value, style if value < _LONG else ",.0f")
 
 
 def _ratio(ratios: Figures | None, workload: str, figure: str) -> str:
-    ratio = None if ratios is None else ratios[workload][figure]
+    ratio = None if ratios is None else ratios.get(workload, {}).get(figure)
     # Two digits that count, also of what is a hundredth of its floor.
     return "" if ratio is None else f"{ratio['ratio']:{'.2f' if ratio['ratio'] >= 0.1 else '.2g'}}"
 
@@ -271,10 +301,30 @@ def _of_planned(rounds: int, planned: int) -> str:
     return "" if rounds == planned else f" (of {planned}, when it ended)"
 
 
+def _left_out(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which workloads were not measured and why, each reason once with what it is true of."""
+    reasons: dict[tuple[int | None, str, str], list[str]] = {}
+    for name, subject in result["subjects"].items():
+        for size in _sizes(result):
+            for workload, reason in _series_of(subject, size).get("left_out", {}).items():
+                reasons.setdefault((size, workload, reason), []).append(name)
+    lines: dict[tuple[int | None, str, tuple[str, ...]], list[str]] = {}
+    for (size, workload, reason), names in reasons.items():
+        lines.setdefault((size, reason, tuple(names)), []).append(WORKLOADS[workload].short)
+    for (size, reason, subjects), workloads in lines.items():
+        of_size = "" if size is None else f", {label(size)}"
+        whose = "" if len(subjects) == len(result["subjects"]) else f" of {', '.join(subjects)}"
+        yield f"left out {', '.join(workloads)}{whose}{of_size}: {reason}"
+
+
 def _about_intervals(rounds: int) -> str:
     if rounds < LEAST_ROUNDS:
         return f"; {rounds} rounds are too few to tell how sure they are, {LEAST_ROUNDS} are enough"
     return ", with 95 % intervals (bootstrap over the rounds)"
+
+
+def _where(options: Mapping[str, Any]) -> str:
+    return f", the clients here and the servers at {options['server']}" if options.get("server") else ""
 
 
 def _caption(result: Mapping[str, Any]) -> str:
@@ -283,8 +333,9 @@ def _caption(result: Mapping[str, Any]) -> str:
     lengths = f", {sizes['p0']:,} to {sizes['p100']:,} bytes, median {sizes['p50']:,}"
     verified, sent = (sum(one[key] for one in subjects) for key in ("verified", "messages"))
     rounds = max((len(_figures_of(one, size).get("rounds", ())) for one in subjects for size in _sizes(result)), default=0)
+    source = f"{messages['source']}{'' if result['sizes'] else lengths}{_where(options)}"
     return (
-        f"{messages['count']:,} messages of {messages['source']}{'' if result['sizes'] else lengths}. Medians of "
+        f"{messages['count']:,} messages of {source}. Medians of "
         f"{rounds} rounds{_of_planned(rounds, options['rounds'])}, the subjects in turn, each round in new processes that "
         f"have warmed up; ratios are medians of the ratios round by round{_about_intervals(rounds)}. Every echo is compared "
         f"byte for byte outside the measured time, every streamed message by its receiver within it: {verified:,} of {sent:,} "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +17,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tcpconn_bench import environment, wire
-from tcpconn_bench.entrants import Entrant, Names, choose
+from tcpconn_bench.entrants import Entrant, choose
 from tcpconn_bench.messages import MessageSet, describe_all
+from tcpconn_bench.planning import Clock, Options, groups, payload, plan, shortened
 from tcpconn_bench.processes import Pair, SubjectFailed
-from tcpconn_bench.results import Record, Series, round_figures, subjects_result
+from tcpconn_bench.remote.client import RemoteMachine
+from tcpconn_bench.results import Record, Series, join_clients, round_figures, subjects_result
 from tcpconn_bench.sizes import label
 from tcpconn_bench.syscalls import CannotCount, SystemCalls, find_tool
-from tcpconn_bench.workloads import ROUND_TRIP, STREAM, fit, take
+from tcpconn_bench.workload_names import RECONNECT
+from tcpconn_bench.workloads import ROUND_TRIP, STREAM, WORKLOADS, Task, Workload
 
-__all__ = ["Options", "compare"]
-
-_WARMUP_SHARE = 4
-"""A warm-up is a round's part of so much: enough for the allocator, for what Python specialises, and for what tcpconn learns
-of waiting, and short beside what a pair of processes takes to start."""
-
+__all__ = ["compare"]
 
 _COUNTED = {ROUND_TRIP: 1_000, STREAM: 10_000}
 """Messages whose system calls are counted: every one takes about the same, and to count them may make them slow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options(Names):
-    """What to compare, and how much of it.
-
-    Attributes:
-        sizes: the sizes of the messages that were made for it; none if they come from elsewhere.
-        rounds: how many rounds are measured.
-        warmup: how often new processes do a quarter of each workload before the one that counts.
-        round_trips: messages a round that are sent and returned.
-        stream_messages: messages a round that are sent one way.
-        round_bytes: fewer of either if they come to more bytes than this.
-        timeout: seconds that a subject may take for one step.
-        costs: whether system calls are counted, in a round of its own for each subject and size.
-        command_line: for the result.
-    """
-
-    sizes: tuple[int, ...]
-    rounds: int
-    warmup: int
-    round_trips: int
-    stream_messages: int
-    round_bytes: int
-    timeout: float
-    costs: bool
-    command_line: str
 
 
 def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
@@ -74,9 +45,12 @@ def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
 
     Raises:
         UsageError: a backend or subject that was asked for does not exist, or a setting is wrong.
+        UnreachableError: the machine on which the servers are to run does not answer.
         KeyboardInterrupt: the user stopped it before any round was done.
     """
+    clock = Clock(options.within)
     entrants, skipped = choose(options)
+    machine = None if options.server is None else RemoteMachine(options.server)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -89,22 +63,25 @@ def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
         paths = [Path(folder) / f"messages-{index}" for index in range(len(sets))]
         for messages, path in zip(sets, paths, strict=True):
             messages.save(path)
-        task = progress.add_task("measuring", total=options.rounds * len(sets) * len(entrants) * len(_wanted(options)))
+        bar = progress.add_task("measuring", total=options.rounds * len(sets) * len(entrants) * len(options.workloads))
         interrupted = False
         uncounted = [reason] if (reason := wire.why_not()) else []
         try:
             for number in range(options.rounds):
                 for messages, path in zip(sets, paths, strict=True):
-                    for entrant in _in_turn(entrants, number):
-                        size = "" if messages.size is None else f", {label(messages.size)}"
-                        progress.update(task, description=f"measuring {entrant.record.name}{size}")
-                        if entrant.record.error is None:
-                            _round(entrant, messages, path, number, options)
-                        progress.advance(task, len(_wanted(options)))
+                    for group in groups(options):
+                        for entrant in _in_turn(entrants, number):
+                            size = "" if messages.size is None else f", {label(messages.size)}"
+                            progress.update(bar, description=f"measuring {entrant.record.name}{size}")
+                            _Round(entrant, messages, path, number, options, machine).measure(group, clock)
+                            progress.advance(bar, len(group))
             if options.costs:
-                progress.update(task, description="counting system calls")
+                progress.update(bar, description="counting system calls")
                 try:
-                    _count_system_calls(entrants, sets, paths, options)
+                    tool = find_tool()
+                    for messages, path in zip(sets, paths, strict=True):
+                        for entrant in entrants:
+                            _Round(entrant, messages, path, 0, options, machine).count_system_calls(tool)
                 except CannotCount as error:
                     uncounted.append(str(error))
         except KeyboardInterrupt:
@@ -112,6 +89,8 @@ def compare(sets: Sequence[MessageSet], options: Options) -> dict[str, Any]:
                 raise
             interrupted = True
     result = _result(sets, options, [entrant.record for entrant in entrants], skipped, interrupted)
+    result = _result(sets, options, [entrant.record for entrant in entrants], skipped, interrupted)
+    result["environment"]["server"] = None if machine is None else machine.environment
     return {**result, "uncounted": uncounted}
 
 
@@ -123,92 +102,172 @@ def _in_turn(entrants: Sequence[Entrant], number: int) -> list[Entrant]:
     return [entrants[(number + step * index) % len(entrants)] for index in range(len(entrants))]
 
 
-def _wanted(options: Options) -> dict[str, int]:
-    """Return how many messages a round of each workload has, if they are short."""
-    return {ROUND_TRIP: options.round_trips, STREAM: options.stream_messages}
+class NotPromised(Exception):
+    """A subject did not get through a workload of which it had not said that it would."""
+
+    def __init__(self, workload: str, error: SubjectFailed) -> None:
+        super().__init__(str(error))
+        self.workload = workload
 
 
-def _round(entrant: Entrant, messages: MessageSet, path: Path, number: int, options: Options) -> None:
-    """Let one subject do all workloads once in two new processes, which have ended when this returns."""
-    record = entrant.record
-    series = record.series.setdefault(messages.size, Series())
-    try:
-        with Pair(entrant.key, path, options.timeout, one_process=entrant.within_one_process) as pair:
-            pair.connect()
-            record.settings = pair.settings
-            series.rounds.append(_measure(pair, series, messages.messages, number, options))
-            pair.close()
-    except SubjectFailed as error:
-        record.error = str(error)
+class _Round:
+    """One subject's part of one round with one set of messages."""
 
+    def __init__(
+        self,
+        entrant: Entrant,
+        messages: MessageSet,
+        path: Path,
+        number: int,
+        options: Options,
+        machine: RemoteMachine | None,
+    ) -> None:
+        self._entrant = entrant
+        self._messages = messages
+        self._path = path
+        self._number = number
+        self._options = options
+        self._machine = machine
+        self._series = entrant.record.series.setdefault(messages.size, Series())
 
-def _measure(pair: Pair, series: Series, messages: Sequence[bytes], number: int, options: Options) -> dict[str, dict[str, Any]]:
-    """Return a round's figures, workload by workload. Each round goes on in the messages where the one before it stopped.
+    def measure(self, group: Sequence[Workload], clock: Clock) -> None:
+        """Let the subject do the workloads once in new processes, which have ended when this returns."""
+        record, series = self._entrant.record, self._series
+        if record.error is not None:
+            return
+        tasks: dict[Workload, Task] = {}
+        for workload in group:
+            if workload.name in series.left_out:
+                continue
+            task = self._plan(workload)
+            if isinstance(task, str):
+                series.left_out[workload.name] = task
+            elif clock.is_up():
+                if not any(workload.name in one for one in series.rounds):
+                    series.left_out[workload.name] = "the time was up (--quick takes a minute at most)"
+            else:
+                tasks[workload] = task
+        if not tasks:
+            return
+        try:
+            self._measure(tasks)
+        except NotPromised as error:
+            series.left_out[error.workload] = f"does not {WORKLOADS[error.workload].short}: {str(error).splitlines()[0]}"
+        except SubjectFailed as error:
+            record.error = str(error)
 
-    Raises:
+    def _plan(self, workload: Workload) -> Task | str:
+        traits = self._entrant.traits
+        if workload.name in traits.without:
+            return traits.without[workload.name]
+        if self._entrant.within_one_process and (workload.processes or workload.name == RECONNECT or self._machine is not None):
+            return "both ends are in one process"
+        if workload.separate and traits.one_endpoint:
+            return "its server has one endpoint for all connections, and cannot wait with one of them alone"
+        if workload.timed and traits.one_thread and self._machine is not None:
+            return "between two machines a time ends with the echo, and no thread can send on it while another receives"
+        return plan(workload, self._messages, self._number, self._options)
+
+    def _measure(self, tasks: dict[Workload, Task]) -> None:
+        """Raises:
         SubjectFailed: a side fails or takes too long.
-    """
-    measured: dict[str, dict[str, Any]] = {}
-    for workload, wanted in _wanted(options).items():
-        start = number * wanted % len(messages)
-        count = fit(messages, start, wanted, options.round_bytes)
-        for part in (*[max(1, count // _WARMUP_SHARE)] * options.warmup, count):
-            before = wire.sent(pair.pids()) if part == count else {}
-            sides = _carry(pair, series, workload, start, part)
-        sent = wire.difference(before, wire.sent(pair.pids()))
-        measured[workload] = round_figures(workload, count, sum(map(len, take(messages, start, count))), sides, sent)
-    return measured
-
-
-def _carry(
-    pair: Pair, series: Series, workload: str, start: int, count: int, around: AbstractContextManager[object] | None = None
-) -> dict[str, dict[str, Any]]:
-    """Let a pair do a workload, and keep account of the messages; returns what each side measured.
-
-    Raises:
-        SubjectFailed: a side fails or takes too long.
-    """
-    try:
-        series.messages += count
-        sides = pair.measure(workload, start, count, around)
-    except (KeyboardInterrupt, CannotCount):
-        # What is under way when the user stops it is no failure.
-        series.messages -= count
-        raise
-    series.verified += sides["client"].get("verified", 0) + sides["server"].get("verified", 0)
-    return sides
-
-
-def _count_system_calls(
-    entrants: Sequence[Entrant], sets: Sequence[MessageSet], paths: Sequence[Path], options: Options
-) -> None:
-    """Let each subject do some of each workload once more, in new processes whose system calls are counted.
-
-    Raises:
-        CannotCount: that is not permitted here.
-    """
-    tool = find_tool()
-    for messages, path in zip(sets, paths, strict=True):
-        for entrant in entrants:
-            if entrant.record.error is None:
-                _count_for_one(entrant, messages, path, tool, options)
-
-
-def _count_for_one(entrant: Entrant, messages: MessageSet, path: Path, tool: str, options: Options) -> None:
-    record = entrant.record
-    series = record.series.setdefault(messages.size, Series())
-    try:
-        with Pair(entrant.key, path, options.timeout, one_process=entrant.within_one_process) as pair:
-            pair.connect()
-            for workload, wanted in _wanted(options).items():
-                count = fit(messages.messages, 0, min(wanted, _COUNTED[workload]), options.round_bytes)
-                _carry(pair, series, workload, 0, max(1, count // _WARMUP_SHARE))
-                calls = SystemCalls(tool, pair.pids())
-                _carry(pair, series, workload, 0, count, calls)
-                series.syscalls[workload] = calls.count / count
+        """
+        (clients,) = {task.clients for task in tasks.values()}
+        figures: dict[str, dict[str, Any]] = {}
+        with self._pair(clients) as pair:
+            pair.meet()
+            self._entrant.record.settings = pair.settings
+            if self._machine is not None and self._machine.host not in pair.address:
+                self._series.left_out.update(
+                    (workload.name, "it listens where no other machine reaches it") for workload in tasks
+                )
+                return
+            if any(workload.connected for workload in tasks):
+                pair.connect()
+            for workload, task in tasks.items():
+                figures[workload.name] = self._repeat(pair, workload, task)
             pair.close()
-    except SubjectFailed as error:
-        record.error = f"while its system calls were counted: {error}"
+        for name, measured in figures.items():
+            self._series.add(self._number, name, measured)
+
+    def _repeat(self, pair: Pair, workload: Workload, task: Task) -> dict[str, Any]:
+        """Warm up, measure, and return the figures of what was measured last."""
+        promised = workload.patience is None or self._entrant.traits.reconnects
+        for part in (*[shortened(task)] * self._options.warmup, task):
+            before = self._sent(pair, workload) if part is task else {}
+            try:
+                sides = self._carry(pair, workload, part, None if promised else workload.patience)
+            except SubjectFailed as error:
+                if promised:
+                    raise
+                # Nobody had promised it, so it is no failure.
+                self._series.messages -= part.count
+                raise NotPromised(workload.name, error) from error
+        sent = wire.difference(before, self._sent(pair, workload))
+        return round_figures(workload.name, task.count, payload(self._messages.messages, task), sides, sent)
+
+    def _carry(
+        self,
+        pair: Pair,
+        workload: Workload,
+        part: Task,
+        timeout: float | None = None,
+        around: AbstractContextManager[object] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Let a pair do a workload, and keep account of the messages; returns what each side measured.
+
+        Raises:
+            SubjectFailed: a side fails or takes too long.
+        """
+        try:
+            self._series.messages += part.count
+            measured = pair.measure(workload.name, part.as_json(), timeout, around)
+        except (KeyboardInterrupt, CannotCount):
+            # What is under way when the user stops it is no failure.
+            self._series.messages -= part.count
+            raise
+        sides = {"client": join_clients(measured.clients), "server": measured.server}
+        self._series.messages += sides["client"].get("messages", part.count) - part.count
+        self._series.verified += sum(side.get("verified", 0) for side in sides.values())
+        return sides
+
+    def _sent(self, pair: Pair, workload: Workload) -> dict[int, int]:
+        """Return what each socket has sent so far; none if some are on another machine, or are closed when it is done."""
+        return wire.sent(pair.pids()) if workload.connected and self._machine is None else {}
+
+    def count_system_calls(self, tool: str) -> None:
+        """Do some of each workload of which they are counted once more, in new processes whose system calls are counted.
+
+        Raises:
+            CannotCount: that is not permitted here.
+        """
+        record = self._entrant.record
+        counted = [WORKLOADS[name] for name in self._options.workloads if name in _COUNTED]
+        if record.error is not None or not counted:
+            return
+        if self._machine is not None:
+            raise CannotCount("system calls are counted on one machine alone")
+        try:
+            with self._pair(1) as pair:
+                pair.meet()
+                pair.connect()
+                for workload in counted:
+                    task = self._plan(workload)
+                    if isinstance(task, str):
+                        continue
+                    task = replace(task, start=0, count=min(task.count, _COUNTED[workload.name]))
+                    self._carry(pair, workload, shortened(task))
+                    calls = SystemCalls(tool, pair.pids())
+                    self._carry(pair, workload, task, None, calls)
+                    self._series.syscalls[workload.name] = calls.count / task.count
+                pair.close()
+        except SubjectFailed as error:
+            record.error = f"while its system calls were counted: {error}"
+
+    def _pair(self, clients: int) -> Pair:
+        entrant, timeout = self._entrant, self._options.timeout
+        server = None if self._machine is None else self._machine.worker(entrant.key, self._messages)
+        return Pair(entrant.key, self._path, timeout, clients=clients, server=server, one_process=entrant.within_one_process)
 
 
 def _result(

@@ -20,15 +20,16 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, cast
 
 from tcpconn_bench.messages import MessageSet
 from tcpconn_bench.serving import serve, serve_asyncio
 from tcpconn_bench.subjects import AsyncEndpoint, AsyncSubject, Endpoint, Listener, Subject, find, is_async
 from tcpconn_bench.subjects.base import AsyncListener, event_loop_of
+from tcpconn_bench.subjects.places import host, listen_on
 from tcpconn_bench.usage import NoUsage, Usage
-from tcpconn_bench.workloads import WORKLOADS, summarize, take
-from tcpconn_bench.workloads_asyncio import ASYNC_WORKLOADS
+from tcpconn_bench.workloads import CLIENT, SERVER, WORKLOADS, Part, Task, summarize
+from tcpconn_bench.workloads.ends import AsyncEnds, BlockingEnds, Ends, drive
 
 __all__ = ["main"]
 
@@ -67,28 +68,23 @@ def _nothing() -> None:
     pass
 
 
-P = TypeVar("P", covariant=True)
-
-
-class _Task(Protocol[P]):
-    """A `Workload` or an `AsyncWorkload`."""
-
-    @property
-    def client(self) -> Callable[[Sequence[bytes]], P]: ...
-
-    @property
-    def server(self) -> Callable[[Sequence[bytes]], P]: ...
-
-
-def _prepare(tasks: Mapping[str, _Task[P]], messages: list[bytes], command: Mapping[str, Any], control: Control) -> P:
+def _prepare(messages: Sequence[bytes], command: Mapping[str, Any], control: Control) -> Part:
     """Return this side's part of a workload, ready to be measured; the server's side says so."""
-    task = tasks[command["workload"]]
-    prepare = task.client if command["side"] == "client" else task.server
-    part = prepare(take(messages, command["start"], command["count"]))
+    workload = WORKLOADS[command["workload"]]
+    prepare = workload.client if command["side"] == CLIENT else workload.server
+    part = prepare(messages, Task.from_json(command["task"]))
     gc.collect()
-    if command["side"] == "server":
+    if command["side"] == SERVER:
         control.answer(ready=True)
     return part
+
+
+async def _measure(part: Part, ends: Ends, usage: Usage) -> dict[str, Any]:
+    begun = usage.cpu_seconds()
+    result = await part(ends)
+    result["cpu_seconds"] = usage.cpu_seconds() - begun
+    result["peak_memory"] = usage.peak_memory()
+    return summarize(result)
 
 
 class Worker:
@@ -108,6 +104,7 @@ class Worker:
         self._control = control
         self._listener: Listener | None = None
         self._endpoint: Endpoint | None = None
+        self._ends: BlockingEnds
 
     def run(self) -> None:
         """Carry out commands until 'close'.
@@ -119,37 +116,34 @@ class Worker:
             command = self._control.commands.get()
             match command["do"]:
                 case "listen":
+                    listen_on(command.get("host", host()))
                     self._listener = self._subject.listen()
+                    self._ends = BlockingEnds(self._subject, self._listener, self._listener.address)
                     self._control.answer(address=self._listener.address, settings=dict(self._subject.settings()))
                 case "accept":
                     assert self._listener is not None
-                    self._endpoint = self._listener.accept()
+                    self._ends.standing = self._endpoint = self._listener.accept()
                     self._control.answer()
                 case "serve":
                     listener = self._subject.listen()
                     self._control.answer(address=listener.address)
                     serve(listener, command["service"], threads=command["threads"])
+                case "meet":
+                    self._ends = BlockingEnds(self._subject, None, command["address"])
+                    self._control.answer()
                 case "connect":
-                    self._endpoint = self._subject.connect(command["address"])
+                    self._ends.standing = self._endpoint = self._subject.connect(self._ends.address)
                     self._control.answer()
                 case "work":
-                    self._control.answer(**self._work(command))
+                    usage = self._usage()
+                    part = _prepare(self._messages, command, self._control)
+                    self._control.answer(**drive(_measure(part, self._ends, usage)))
                 case "close":
                     self._close()
                     self._control.answer()
                     return
                 case other:
                     raise ValueError(f"unknown command {other!r}")
-
-    def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._endpoint is not None
-        usage = self._usage()
-        part = _prepare(WORKLOADS, self._messages, command, self._control)
-        begun = usage.cpu_seconds()
-        result = part(self._endpoint)
-        result["cpu_seconds"] = usage.cpu_seconds() - begun
-        result["peak_memory"] = usage.peak_memory()
-        return summarize(result)
 
     def _close(self) -> None:
         if self._endpoint is not None:
@@ -168,6 +162,7 @@ class AsyncWorker:
         self._control = control
         self._listener: AsyncListener | None = None
         self._endpoint: AsyncEndpoint | None = None
+        self._ends: AsyncEnds
 
     async def run(self) -> None:
         """Carry out commands until 'close'.
@@ -190,21 +185,28 @@ class AsyncWorker:
         answer = self._control.answer
         match command["do"]:
             case "listen":
+                listen_on(command.get("host", host()))
                 self._listener = await self._subject.listen()
+                self._ends = AsyncEnds(self._subject, self._listener, self._listener.address)
                 answer(address=self._listener.address, settings=dict(self._subject.settings()))
             case "accept":
                 assert self._listener is not None
-                self._endpoint = await self._listener.accept()
+                self._ends.standing = self._endpoint = await self._listener.accept()
                 answer()
             case "serve":
                 listener = await self._subject.listen()
                 answer(address=listener.address)
                 await serve_asyncio(listener, tasks=command["threads"])
+            case "meet":
+                self._ends = AsyncEnds(self._subject, None, command["address"])
+                answer()
             case "connect":
-                self._endpoint = await self._subject.connect(command["address"])
+                self._ends.standing = self._endpoint = await self._subject.connect(self._ends.address)
                 answer()
             case "work":
-                answer(**await self._work(command))
+                usage = self._usage()
+                part = _prepare(self._messages, command, self._control)
+                answer(**await _measure(part, self._ends, usage))
             case "close":
                 if self._endpoint is not None:
                     await self._endpoint.close()
@@ -215,16 +217,6 @@ class AsyncWorker:
             case other:
                 raise ValueError(f"unknown command {other!r}")
         return True
-
-    async def _work(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        assert self._endpoint is not None
-        usage = self._usage()
-        part = _prepare(ASYNC_WORKLOADS, self._messages, command, self._control)
-        begun = usage.cpu_seconds()
-        result = await part(self._endpoint)
-        result["cpu_seconds"] = usage.cpu_seconds() - begun
-        result["peak_memory"] = usage.peak_memory()
-        return summarize(result)
 
 
 @contextmanager

@@ -21,9 +21,11 @@ import psutil
 import pytest
 
 import tcpconn
+from tcpconn_bench.subjects.base import Traits
 from tcpconn_bench.subjects.plain_queue import PlainQueue
 from tcpconn_bench.subjects.plain_socket import PlainSocket, PlainSocketEndpoint, PlainSocketListener
 from tcpconn_bench.variants import SWITCHES
+from tcpconn_bench.workload_names import NAMES
 
 pytest.importorskip("rich")
 
@@ -95,6 +97,16 @@ reordering = BadSubject(Reordering)
 crashing = BadSubject(Crashing)
 raising = BadSubject(Raising)
 losing = BadSubject(Losing)
+
+
+class Promising(PlainSocket):
+    """Says that it comes back after a cut, and does not."""
+
+    name = "promising"
+    traits = Traits(reconnects=True)
+
+
+promising = Promising()
 
 
 class Announcing(PlainSocket):
@@ -179,8 +191,10 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "tcpconn", "compare", *map(str, arguments)]
 
 
-def compare(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+def compare(
+    environment: dict[str, str], *arguments: str | Path, deadline: float = DEADLINE
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), env=environment, capture_output=True, text=True, timeout=deadline, check=False)
 
 
 def compare_one(environment: dict[str, str], subject: str, path: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -405,6 +419,98 @@ def test_messages_of_each_size_are_measured_over_every_subject_and_floor(environ
             assert one["to_floor"]["round_trip"]["cpu_seconds_per_million_messages"] is not None
 
 
+@pytest.mark.timeout(3 * DEADLINE)
+def test_every_workload_is_measured_with_every_message_verified(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    some = ["--rounds", "1", "--round-trips", "50", "--stream-messages", "200", "--connections", "5", "--clients", "2"]
+    some += ["--rate", "500", "--replay-seconds", "0.2", "--backends", "tcp", "--no-floors"]
+    done = compare(environment, "--workloads", "all", *some, "--json", path, deadline=2 * DEADLINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(path.read_text())
+    tcp = result["subjects"]["tcp"]
+    assert result["environment"]["options"]["clients"] == 2
+    assert (tcp["failures"], tcp["left_out"]) == (0, {})
+    assert list(tcp["rounds"][0]) == list(NAMES)
+    for workload in NAMES:
+        assert tcp[workload]["cpu_seconds_per_million_messages"] > 0
+        assert tcp[workload].get("p50", 1) > 0
+        assert tcp[workload].get("messages_per_second", 1) > 0
+    assert tcp["beside_bulk"]["alone_p50"] > 0
+    assert len(tcp["in_flight"]["curve"]) > 100
+    replay = tcp["replay"]
+    assert 100 < replay["messages_per_second"] <= 1.01 * replay["intended_per_second"]
+    assert replay["p9999"] >= replay["p999"] >= replay["p50"] > 0
+
+
+def test_a_server_with_one_endpoint_for_all_connections_is_measured_with_several(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("zmq")
+    path = tmp_path / "r.json"
+    wanted = ["--workloads", "fan-in,slow-reader,clients", "--clients", "2", "--backends", "", "--subject", "plain-pyzmq"]
+    done = compare(environment, *wanted, *SMALL, "--rounds", "1", "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    subject = json.loads(path.read_text())["subjects"]["plain-pyzmq"]
+    assert subject["failures"] == 0
+    assert list(subject["rounds"][0]) == ["clients", "fan_in"]
+    assert "left out slow reader: its server has one endpoint" in " ".join(done.stdout.split())
+
+
+def test_a_subject_that_does_not_come_back_after_a_cut_is_said_to_not_reconnect_and_has_not_failed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    wanted = ["--workloads", "reconnect,churn", "--backends", "", "--subject", "plain-socket", *SMALL, "--rounds", "1"]
+    done = compare(environment, *wanted, "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    subject = json.loads(path.read_text())["subjects"]["plain-socket"]
+    assert subject["left_out"].keys() == {"reconnect"}
+    assert subject["left_out"]["reconnect"].startswith("does not reconnect: the ")
+    assert (subject["failures"], subject["error"], [list(one) for one in subject["rounds"]]) == (0, None, [["churn"]])
+    assert "left out reconnect: does not reconnect: the " in " ".join(done.stdout.split())
+
+
+def test_a_subject_that_promised_to_come_back_after_a_cut_and_does_not_has_failed(environment: dict[str, str]) -> None:
+    wanted = ["--workloads", "reconnect", "--backends", "", "--subject", "test_compare:promising"]
+    done = compare(environment, *wanted, *SMALL)
+    assert done.returncode == 1
+    assert "FAILED promising: " in done.stdout
+
+
+def test_the_users_own_trace_is_replayed_at_its_times(environment: dict[str, str], tmp_path: Path) -> None:
+    trace, path = tmp_path / "trace.jsonl", tmp_path / "r.json"
+    trace.write_text("".join(f'{{"at": {number / 1000}, "text": "{"x" * number}"}}\n' for number in range(200)))
+    wanted = ["--messages", str(trace), "--timestamps", "at", "--speed", "2", "--workloads", "replay"]
+    wanted += ["--api", "blocking,asyncio", "--backends", "tcp", "--no-floors"]
+    done = compare(environment, *wanted, "--rounds", "1", "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(path.read_text())
+    assert result["messages"]["lasts_seconds"] == 0.199
+    for subject in result["subjects"].values():
+        assert (subject["messages"], subject["verified"]) == (250, 250)
+        assert subject["replay"]["intended_per_second"] == pytest.approx(2000)
+        assert 0 < subject["replay"]["messages_per_second"] <= 2000
+
+
+def test_quick_ends_with_what_could_be_done_and_says_what_it_left_out(environment: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    script = (
+        "import sys; from tcpconn_bench import arguments; arguments._A_MINUTE = arguments._QUICK_TIMEOUT; "
+        "from tcpconn.cli import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "compare", "--quick", "--backends", "tcp", "--json", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert json.loads(path.read_text())["subjects"]["tcp"]["left_out"].keys() == {"round_trip", "stream"}
+    assert "left out round trip, stream: the time was up (--quick takes a minute at most)" in " ".join(done.stdout.split())
+
+
 def test_a_variant_is_the_backend_with_other_settings_in_both_its_processes(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -480,6 +586,9 @@ def test_a_subject_that_is_not_here_is_skipped_with_its_reason(environment: dict
         (["--round-bytes", "much"], "'much' is no size"),
         (["--variant", "tcp:busy_pole=0"], "did you mean 'busy_poll'"),
         (["--variant", "tcp"], "'tcp' is no variant"),
+        (["--timestamps", "ts"], "--timestamps is about the messages of --messages"),
+        (["--rate", "5", "--speed", "2"], "give one of the two"),
+        (["--workloads", "all,fan-out"], "'all' is no workload"),
         (["--floors", "some"], "invalid choice: 'some'"),
         (["--html", "nowhere/page.html"], "cannot write nowhere/page.html: there is no directory nowhere"),
     ],

@@ -191,3 +191,68 @@ def test_reading_saved_messages_takes_no_more_memory_than_they_have(tmp_path: Pa
     # A buffer of the file's may come on top, but no second copy of a message.
     assert kept > messages.total_bytes
     assert peak - kept < 300_000
+
+
+SECONDS = ["1700000000.5", "1700000002", '"2023-11-14T22:13:21Z"', '"1700000004.25"']
+FROM_THE_FIRST = [0.0, 0.5, 1.5, 3.75]
+
+
+def test_messages_have_the_times_of_a_field_and_are_put_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    lines = [f'{{"n": {number}, "meta": {{"at": {at}}}}}'.encode() for number, at in enumerate(SECONDS)]
+    path.write_bytes(b"\n".join(lines))
+    found = load(path, timestamps="meta.at")
+    assert found.messages == [lines[0], lines[2], lines[1], lines[3]]
+    assert found.times == FROM_THE_FIRST
+    assert found.describe()["lasts_seconds"] == 3.75
+    assert load(path).describe()["lasts_seconds"] is None
+
+
+@pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
+def test_times_since_1970_are_taken_as_what_their_size_says(tmp_path: Path, factor: int) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(f'{{"ts": {(1_700_000_000 + second) * factor}}}\n' for second in (0, 1, 5)))
+    assert load(path, timestamps="ts").times == [0, 1, 5]
+
+
+def test_msgpack_objects_have_times_too(tmp_path: Path) -> None:
+    path = tmp_path / "trace.msgpack"
+    objects = [{"ts": msgpack.Timestamp(1_700_000_000, 500_000_000), 7: b"\x00"}, {"ts": 1_700_000_001}]
+    path.write_bytes(b"".join(map(msgpack.packb, objects)))
+    found = load(path, timestamps="ts")
+    assert (found.times, found.messages) == ([0, 0.5], list(map(msgpack.packb, objects)))
+
+
+def test_the_files_of_a_directory_have_the_times_at_which_they_were_modified(tmp_path: Path) -> None:
+    for name, modified in (("a", 30), ("b", 10), ("c", 20)):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (0, modified))
+    found = load(tmp_path, timestamps="mtime")
+    assert (found.messages, found.times) == ([b"b", b"c", b"a"], [0, 10, 20])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"other": 1}', "message 2 has no field 'ts'"),
+        ("[1]", "message 2 has no field 'ts'"),
+        ('{"ts": true}', "message 2: ts is True, and that is no time"),
+        ('{"ts": "soon"}', "message 2: ts is 'soon', and that is no time"),
+        ('{"ts": NaN}', "message 2: ts is nan, and that is no time"),
+        ('{"ts": []}', r"message 2: ts is \[\], and that is no time"),
+    ],
+)
+def test_a_message_without_a_time_is_named(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_text('{"ts": 1}\n' + line)
+    with pytest.raises(MessagesError, match=f"trace.jsonl: {reason}"):
+        load(path, timestamps="ts")
+
+
+def test_lines_and_files_have_no_fields(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("one")
+    with pytest.raises(MessagesError, match="messages of the format 'lines' have no field 'ts'"):
+        load(path, format="lines", timestamps="ts")
+    with pytest.raises(MessagesError, match="messages of the format 'directory' have no field 'ts'"):
+        load(tmp_path, timestamps="ts")

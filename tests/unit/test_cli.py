@@ -48,9 +48,10 @@ def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixt
 def test_without_a_command_the_commands_are_listed_and_the_code_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     text = capsys.readouterr().err
-    assert "  compare  measure the backends" in text
-    assert "  report   show the tables of an earlier result" in text
-    assert "  info     show the versions" in text
+    assert "  compare      measure the backends" in text
+    assert "  report       show the tables of an earlier result" in text
+    assert "  serve-bench  run the server's side" in text
+    assert "  info         show the versions" in text
 
 
 def test_python_m_tcpconn_is_the_command() -> None:
@@ -64,7 +65,12 @@ def test_python_m_tcpconn_is_the_command() -> None:
     ("words", "advice"),
     [
         (["comapre"], "there is no command 'comapre'; did you mean: tcpconn compare\n"),
-        (["serve"], "there is no command 'serve'; commands are compare, report, info\n"),
+        (["run"], "there is no command 'run'; commands are compare, report, serve-bench, info\n"),
+        (["serve"], "there is no command 'serve'; did you mean: tcpconn serve-bench\n"),
+        (
+            ["serve-bench"],
+            "tcpconn serve-bench: the following arguments are required: ADDRESS\nSee: tcpconn serve-bench --help\n",
+        ),
         (["zmq"], "to measure that backend: tcpconn compare --backends zmq\n"),
         (["m.jsonl"], "to measure with the messages there: tcpconn compare --messages m.jsonl\n"),
         (["--quick"], "--quick stands before a command; write: tcpconn compare --quick …\n"),
@@ -82,6 +88,20 @@ def test_what_is_typed_wrong_is_answered_with_what_to_type(
 ) -> None:
     Path("m.jsonl").write_text("{}\n")
     assert advice in refused(capsys, *words)
+
+
+@pytest.mark.parametrize("address", ["here", "unix:/here", ""])
+def test_serve_bench_wants_an_address_that_another_machine_reaches(capsys: pytest.CaptureFixture[str], address: str) -> None:
+    assert main(["serve-bench", address]) == 2
+    assert capsys.readouterr().err.startswith(f"tcpconn serve-bench: {address}: ")
+
+
+def test_serve_bench_says_what_it_runs_for_others_and_what_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve-bench", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "runs subjects of the installed package alone, by their names, and no code from the other side" in text
+    assert "listens at the address that is told and at no other" in text
 
 
 def test_info_tells_versions_and_that_each_backend_loads(capsys: pytest.CaptureFixture[str]) -> None:

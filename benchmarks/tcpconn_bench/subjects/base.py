@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeGuard
 
@@ -21,13 +22,33 @@ __all__ = [
     "Listener",
     "Message",
     "Subject",
+    "Traits",
     "event_loop_of",
     "is_async",
     "is_within_one_process",
+    "traits_of",
 ]
 
 Message = bytes | bytearray | memoryview
 """What `receive` returns; it need only compare equal to the bytes that were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a subject is unlike others in; an attribute `traits` of the subject, which may be left out.
+
+    Attributes:
+        one_endpoint: its listener returns one and the same endpoint for all connections: what is sent on it goes to whoever
+            sent what was received last.
+        one_thread: no thread may send on its endpoints while another receives.
+        reconnects: a connection goes on after a cut with nothing lost, so that anything else is a failure.
+        without: the workloads that it cannot do, by name, with the reason.
+    """
+
+    one_endpoint: bool = False
+    one_thread: bool = False
+    reconnects: bool = False
+    without: Mapping[str, str] = field(default_factory=dict)
 
 
 class Endpoint(Protocol):
@@ -184,6 +205,12 @@ class AsyncSubject(Candidate, Protocol):
 def is_async(subject: Subject | AsyncSubject) -> TypeGuard[AsyncSubject]:
     """Whether a subject is one for an event loop."""
     return iscoroutinefunction(subject.listen)
+
+
+def traits_of(subject: Candidate) -> Traits:
+    """Return what is particular about a subject."""
+    found: Traits = getattr(subject, "traits", Traits())
+    return found
 
 
 def event_loop_of(subject: AsyncSubject) -> Callable[[], AbstractEventLoop] | None:

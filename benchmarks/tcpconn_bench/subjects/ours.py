@@ -12,8 +12,8 @@ from typing import Any
 
 import tcpconn
 from tcpconn.transport import load_transport
-from tcpconn_bench.subjects.base import Message
-from tcpconn_bench.subjects.places import SocketPath, why_no_unix_sockets
+from tcpconn_bench.subjects.base import Message, Traits
+from tcpconn_bench.subjects.places import SocketPath, host, why_no_unix_sockets
 
 __all__ = ["Backend", "Tcpconn", "where"]
 
@@ -57,8 +57,8 @@ class _Listener:
 
 
 def where(place: SocketPath | None) -> str:
-    """Return where to listen: at a place, or on the loopback interface."""
-    return "127.0.0.1:0" if place is None else f"unix:{place.path}"
+    """Return where to listen: at a place, or at any port of the host."""
+    return f"{host()}:0" if place is None else f"unix:{place.path}"
 
 
 class Backend:
@@ -69,6 +69,8 @@ class Backend:
         unix: whether it is over a Unix socket.
         within_one_process: whether it joins threads and no processes.
     """
+
+    traits = Traits(reconnects=True)
 
     def __init__(self, name: str, backend: str, floor: str | None, changes: Mapping[str, Any], *, unix: bool = False) -> None:
         self.name = name

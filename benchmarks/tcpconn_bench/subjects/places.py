@@ -1,15 +1,27 @@
-"""Where the subjects listen: on the loopback interface, or at a Unix socket in a folder of its own."""
+"""Where the subjects listen: on the loopback interface if nothing else is said, or at a Unix socket in a folder of its own."""
 
 from __future__ import annotations
 
 import socket
 import tempfile
 
-__all__ = ["SocketPath", "why_no_unix_sockets"]
+__all__ = ["SocketPath", "host", "listen_on", "why_no_unix_sockets"]
 
+_host = "127.0.0.1"
 
 _LONGEST = 100
 """Bytes of a path: Linux takes 107 in the address of a Unix socket, macOS and the BSDs 103."""
+
+
+def host() -> str:
+    """Return the host at which this process' subject listens; the port is any that is free."""
+    return _host
+
+
+def listen_on(host: str) -> None:
+    """Let this process' subject listen at another host, for a client on another machine."""
+    global _host
+    _host = host
 
 
 class SocketPath:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from tcpconn_bench.subjects.base import AsyncEndpoint, Message
+from tcpconn_bench.subjects.places import host
 
 __all__ = ["PlainProtocol", "PlainStreams"]
 
@@ -164,7 +165,7 @@ class _StreamsEnd:
 
 
 class _Listener:
-    """A listening socket on the loopback interface."""
+    """A listening socket."""
 
     def __init__(self) -> None:
         self._accepted: asyncio.Queue[AsyncEndpoint] = asyncio.Queue()
@@ -172,18 +173,18 @@ class _Listener:
 
     async def listen_with_protocols(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _ProtocolEnd(self._accepted.put_nowait), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _ProtocolEnd(self._accepted.put_nowait), host(), 0)
 
     async def listen_with_streams(self) -> None:
         async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._accepted.put_nowait(_StreamsEnd(reader, writer))
 
-        self._server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(accepted, host(), 0)
 
     @property
     def address(self) -> str:
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"{host}:{port}"
+        name, port = self._server.sockets[0].getsockname()[:2]
+        return f"{name}:{port}"
 
     async def accept(self) -> AsyncEndpoint:
         return await self._accepted.get()
@@ -211,8 +212,8 @@ class PlainProtocol:
         return listener
 
     async def connect(self, address: str) -> AsyncEndpoint:
-        host, _, port = address.rpartition(":")
-        _, end = await asyncio.get_running_loop().create_connection(_ProtocolEnd, host, int(port))
+        name, _, port = address.rpartition(":")
+        _, end = await asyncio.get_running_loop().create_connection(_ProtocolEnd, name, int(port))
         return end
 
 
@@ -227,5 +228,5 @@ class PlainStreams(PlainProtocol):
         return listener
 
     async def connect(self, address: str) -> AsyncEndpoint:
-        host, _, port = address.rpartition(":")
-        return _StreamsEnd(*await asyncio.open_connection(host, int(port)))
+        name, _, port = address.rpartition(":")
+        return _StreamsEnd(*await asyncio.open_connection(name, int(port)))

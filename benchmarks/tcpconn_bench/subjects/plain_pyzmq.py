@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tcpconn_bench.subjects.base import Message
+from tcpconn_bench.subjects.base import Message, Traits
+from tcpconn_bench.subjects.places import host
 
 if TYPE_CHECKING:
     import zmq
@@ -27,8 +28,8 @@ class Dealer:
     def __init__(self, address: str) -> None:
         import zmq
 
-        self._context = zmq.Context()
-        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        # One for the process, as the manual has it, however many sockets it has.
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.connect(address)
         self.send: Callable[[bytes], object] = self._socket.send
         self.receive: Callable[[], Message] = self._socket.recv
@@ -46,8 +47,8 @@ class Dealer:
         return [receive() for _ in range(count)]
 
     def close(self) -> None:
+        # What is under way still goes out: the context ends with the process and waits for it.
         self._socket.close()
-        self._context.term()
 
 
 class Router:
@@ -61,7 +62,7 @@ class Router:
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._more = zmq.SNDMORE
         self._identity = b""
-        self._socket.bind("tcp://127.0.0.1:*")
+        self._socket.bind(f"tcp://{host()}:*")
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def accept(self) -> Router:
@@ -93,6 +94,7 @@ class OfPyzmq:
 
     role = "floor"
     floor: str | None = None
+    traits = Traits(one_endpoint=True, one_thread=True)
 
     def unavailable(self) -> str | None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tcpconn_bench.subjects.base import Message
+from tcpconn_bench.subjects.places import host
 
 __all__ = ["PlainSocket", "PlainSocketEndpoint", "PlainSocketListener"]
 
@@ -133,17 +134,17 @@ class PlainSocketEndpoint:
 
 
 class PlainSocketListener:
-    """A listening socket on the loopback interface."""
+    """A listening socket."""
 
     endpoint: ClassVar[type[PlainSocketEndpoint]] = PlainSocketEndpoint
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((host(), 0))
 
     @property
     def address(self) -> str:
-        host, port = self._socket.getsockname()[:2]
-        return f"{host}:{port}"
+        name, port = self._socket.getsockname()[:2]
+        return f"{name}:{port}"
 
     def accept(self) -> PlainSocketEndpoint:
         return self.endpoint(self._socket.accept()[0])
@@ -170,5 +171,5 @@ class PlainSocket:
         return PlainSocketListener()
 
     def connect(self, address: str) -> PlainSocketEndpoint:
-        host, _, port = address.rpartition(":")
-        return self.endpoint(socket.create_connection((host, int(port))))
+        name, _, port = address.rpartition(":")
+        return self.endpoint(socket.create_connection((name, int(port))))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tcpconn_bench.subjects.base import Message
+from tcpconn_bench.subjects.base import Message, Traits
+from tcpconn_bench.subjects.places import host
 from tcpconn_bench.subjects.plain_pyzmq import NO_COPY, OfPyzmq
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ class _Dealer:
         import zmq
         import zmq.asyncio
 
-        self._context = zmq.asyncio.Context()
-        self._socket: zmq.asyncio.Socket = self._context.socket(zmq.DEALER)
+        # One for the process, as the manual has it, however many sockets it has.
+        self._socket: zmq.asyncio.Socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
         self._socket.connect(address)
 
     async def send(self, message: bytes) -> None:
@@ -42,7 +43,6 @@ class _Dealer:
 
     async def close(self) -> None:
         self._socket.close()
-        self._context.term()
 
 
 class _Router:
@@ -56,7 +56,7 @@ class _Router:
         self._socket: zmq.asyncio.Socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._identity = b""
-        self._socket.bind("tcp://127.0.0.1:*")
+        self._socket.bind(f"tcp://{host()}:*")
         self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     async def accept(self) -> _Router:
@@ -85,6 +85,7 @@ class PlainZmqAsyncio(OfPyzmq):
     """The subject; see the module's text."""
 
     name = "plain-zmq.asyncio"
+    traits = Traits(one_endpoint=True)
 
     async def listen(self) -> _Router:
         return _Router()
