@@ -101,6 +101,7 @@ def test_a_link_lost_in_the_middle_of_a_staged_body_forgets_it() -> None:
     end = End(1, make, max_chunk=8 << 20)
     begin_large(end, 300_000)
     end.receiver.link_lost()
+    end.receiver.link_up()
     end.receive(data(b"x" * 300_000) + frames.ping(1).encode())
     assert end.take() == [b"x" * 300_000]
     assert len(end.control) == 1

@@ -74,6 +74,7 @@ def test_a_link_lost_at_any_byte_and_its_whole_frames_counted_gives_the_same_sta
         rest = b"".join(written[position:])
         end.receive(rest[: generator.randrange(len(rest) + 1)])
         end.receiver.link_lost()
+        end.receiver.link_up()
         # What is sequenced comes again from where the count stands; the rest of a link is not repeated.
         sequenced = [index for index, frame in enumerate(written) if frame[0] in frames.SEQUENCED]
         reached = end.receiver.count
@@ -174,6 +175,7 @@ def test_the_buffer_after_a_lost_link_is_another_one_since_a_thread_may_still_re
     end.receive(data(b"one")[:5])
     old = end.receiver.get_buffer()
     end.receiver.link_lost()
+    end.receiver.link_up()
     old[:] = bytes(len(old))
     end.receive(data(b"one"))
 
@@ -309,6 +311,7 @@ def test_a_message_of_more_than_4_gib_is_taken_by_the_format(monkeypatch: pytest
         def __init__(self, total: int) -> None:
             self.total = total
             self.filled = self.uncredited = 0
+            self.reserved = False
             noreserve = getattr(mmap, "MAP_NORESERVE", 0)
             self.view = memoryview(mmap.mmap(-1, total, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | noreserve))
 
