@@ -110,7 +110,9 @@ def test_a_child_forked_under_load_gets_a_clear_error_and_its_exit_harms_no_pare
 @pytest.mark.parametrize("role", ["exit-busy-blocking", "exit-busy-asyncio"])
 def test_an_interpreter_exits_with_connections_in_every_state_open(backend: str, role: str) -> None:
     code, said, complaints = outcome(role)
-    assert (code, said.strip(), complaints) == (0, "leaving", "")
+    # What is under way between two ends of one process that exits may be told of as undelivered, and is.
+    unexpected = [line for line in complaints.splitlines() if "the process exits" not in line]
+    assert (code, said.strip(), unexpected) == (0, "leaving", [])
 
 
 def test_threads_close_connections_pools_and_listeners_while_others_use_them_over_links_that_are_cut(
