@@ -34,7 +34,12 @@ def running(role: str, *arguments: str) -> AbstractContextManager[tuple[subproce
 def outcome(role: str, *arguments: str, prefix: Sequence[str] = ()) -> tuple[int, str, str]:
     """Run a program to its end and return its exit code, what it has printed, and what it has complained of."""
     done = subprocess.run(
-        [*prefix, sys.executable, __file__, role, *arguments], capture_output=True, text=True, timeout=_LIMIT, check=False
+        [*prefix, sys.executable, __file__, role, *arguments],
+        env=programs.surroundings(),
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 

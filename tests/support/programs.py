@@ -5,6 +5,7 @@ Each prints a line when it is ready, so that whoever started it can wait for tha
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,14 +14,19 @@ from pathlib import Path
 
 import tcpconn
 
-__all__ = ["running"]
+__all__ = ["running", "surroundings"]
+
+
+def surroundings() -> dict[str, str]:
+    """Return an environment in which a program finds the modules beside it, also where PYTHONSAFEPATH is set."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
 
 
 @contextmanager
 def running(role: str, *arguments: str, script: str = __file__) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a program; yield its process and the first line that it prints. It is killed in the end."""
     command = [sys.executable, str(Path(script)), role, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=surroundings()) as process:
         try:
             assert process.stdout is not None
             yield process, process.stdout.readline().strip()
