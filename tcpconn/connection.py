@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from tcpconn.carrier import Carrier
@@ -21,6 +22,7 @@ from tcpconn.stats import Stats
 from tcpconn.steps import Steps, Wait
 from tcpconn.stream import Incoming, Stream
 from tcpconn.transport import Buffer
+from tcpconn.writing import wake_next
 
 __all__ = ["LogicalConnection", "after"]
 
@@ -99,12 +101,16 @@ class LogicalConnection:
         deadline = after(timeout)
         outbox, stream = self._outbox, self._stream
         length = len(payload)
-        while not outbox.send(stream, payload):
-            if not (yield Wait(self._carrier, stream.waiting_list(), lambda: outbox.may_send(stream, length), deadline)):
-                raise TimedOut(
-                    f"{self._label()}: the peer granted no credit for {length} bytes within {timeout} s; nothing was sent. "
-                    "Its application is not receiving as fast as this end sends"
-                )
+        try:
+            while not outbox.send(stream, payload):
+                may_send = partial(outbox.may_send, stream, length)
+                if not (yield Wait(self._carrier, stream.waiting_list(), may_send, deadline, in_turn=True)):
+                    raise TimedOut(
+                        f"{self._label()}: the peer granted no credit for {length} bytes within {timeout} s; nothing was sent. "
+                        "Its application is not receiving as fast as this end sends"
+                    )
+        finally:
+            wake_next(stream.waiters)
 
     def _sending_all(self, messages: Sequence[Buffer], timeout: float | None) -> Steps[None]:
         outbox, stream = self._outbox, self._stream

@@ -42,7 +42,9 @@ def carry_out(steps: Steps[T]) -> T:
         return result
 
 
-def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None) -> bool:
+def wait(
+    carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None, in_turn: bool = False
+) -> bool:
     """Wait until `ready()`, reading the link meanwhile if nobody else does. The lock is held, and released while waiting.
 
     However soon the deadline is, the link is read once: what has arrived in the kernel has arrived.
@@ -52,12 +54,14 @@ def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], d
         waiters: where to register, so that whoever makes it ready wakes this thread.
         ready: decides with the lock held; while this thread reads it also looks without, only to know when to stop.
         deadline: by `time.monotonic()`, or None.
+        in_turn: as `Wait` says.
 
     Returns:
         Whether it is ready, or was when this thread read what makes it so; False when the deadline has passed.
     """
     waiter = current_waiter()
     waiter.settle()
+    waiter.turn = ready if in_turn else None
     waiters.append(waiter)
     followed: Seat | None = None
     looked = False

@@ -16,7 +16,13 @@ __all__ = ["Steps", "Wait", "Wakeable"]
 
 
 class Wakeable(Protocol):
-    """A thread or a task that waits."""
+    """A thread or a task that waits.
+
+    Attributes:
+        turn: for one of several of whom only the first that can go on is to be woken: whether it can.
+    """
+
+    turn: Callable[[], bool] | None
 
     def wake(self) -> None:
         """Make it look again at what it waits for."""
@@ -31,12 +37,14 @@ class Wait(NamedTuple):
         waiters: where to register, so that whoever makes it ready wakes this thread or task.
         ready: decides, with the lock held.
         deadline: by `time.monotonic()`, or None.
+        in_turn: whether only the first of those that can go on is to be woken, which wakes the next one when it does.
     """
 
     carrier: Carrier
     waiters: list[Wakeable]
     ready: Callable[[], bool]
     deadline: float | None
+    in_turn: bool = False
 
 
 T = TypeVar("T")

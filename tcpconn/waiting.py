@@ -20,11 +20,12 @@ __all__ = ["Seat", "Waiter", "current_waiter"]
 class Waiter:
     """One thread's means to sleep and to be woken; it belongs to that thread, any thread may wake it."""
 
-    __slots__ = ("_lock", "ident", "leads")
+    __slots__ = ("_lock", "ident", "leads", "turn")
 
     def __init__(self) -> None:
         self.ident = threading.get_ident()
         self.leads: Channel | None = None
+        self.turn: Callable[[], bool] | None = None
         self._lock = threading.Lock()
         self._lock.acquire()
 

@@ -20,12 +20,23 @@ from tcpconn.transport import BareLink
 from tcpconn.waiting import Seat
 from tcpconn.yielding import acquire
 
-__all__ = ["LAST_WORDS", "LinkWriter"]
+__all__ = ["LAST_WORDS", "LinkWriter", "wake_next"]
 
 log = logger()
 
 LAST_WORDS = 1.0
 """Seconds for what is said last: for what a peer said before its link broke to be read, for a goodbye to be written."""
+
+
+def wake_next(waiters: Iterable[Wakeable]) -> None:
+    """Wake the first that can go on of those that are woken in turn. The lock is held.
+
+    Eight threads that were all woken for each grant of credit found, but for one, nothing left of it when they came to run.
+    """
+    for waiter in waiters:
+        if waiter.turn is not None and waiter.turn():
+            waiter.wake()
+            return
 
 
 class LinkWriter(ABC):
@@ -222,8 +233,14 @@ class LinkWriter(ABC):
     @staticmethod
     def _wake_woken(woken: list[Stream]) -> None:
         for stream in woken:
+            in_turn = False
             for waiter in stream.waiters:
-                waiter.wake()
+                if waiter.turn is None:
+                    waiter.wake()
+                else:
+                    in_turn = True
+            if in_turn:
+                wake_next(stream.waiters)
         woken.clear()
 
     @staticmethod

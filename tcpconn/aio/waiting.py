@@ -26,10 +26,11 @@ _POLLS = 20
 class TaskWaiter:
     """One task's means to sleep and to be woken, once; the loop's thread wakes it."""
 
-    __slots__ = ("future", "late")
+    __slots__ = ("future", "late", "turn")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Callable[[], bool] | None = None) -> None:
         self.future: asyncio.Future[None] = loop.create_future()
+        self.turn = turn
         self.late = False
 
     def wake(self) -> None:
@@ -63,7 +64,9 @@ async def carry_out(steps: Steps[T]) -> T:
         return result
 
 
-async def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None) -> bool:
+async def wait(
+    carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bool], deadline: float | None, in_turn: bool = False
+) -> bool:
     """Wait until `ready()`. The carrier's lock is held, and released while waiting.
 
     However soon the deadline is, the loop looks once at its descriptors: what has arrived in the kernel has arrived.
@@ -79,7 +82,7 @@ async def wait(carrier: Carrier, waiters: list[Wakeable], ready: Callable[[], bo
         if link is not None and await _poll(carrier, keeper, cast("LoopLink", link), deadline):
             continue
         # Not `get_running_loop()`, which before Python 3.12 is a system call each time.
-        waiter = TaskWaiter(keeper.loop)
+        waiter = TaskWaiter(keeper.loop, ready if in_turn else None)
         begun = time.monotonic()
         # A timer's callback runs behind those of the descriptors that were ready at the same time.
         timer = None if deadline is None else keeper.loop.call_later(max(deadline - begun, 0.0), waiter.expire)

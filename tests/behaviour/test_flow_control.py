@@ -43,6 +43,35 @@ def test_a_sender_that_waits_goes_on_when_its_reader_does(pair: Pair) -> None:
         assert sending.result(DEADLINE) == 200
 
 
+def test_many_senders_that_wait_for_credit_all_go_on_also_when_some_give_up(pair: Pair) -> None:
+    client, server = pair(credit=8192)
+    senders, each = 8, 60
+
+    def send(sender: int) -> int:
+        given_up = 0
+        for number in range(each):
+            message = b"%d %d" % (sender, number) + bytes(100 * (sender + 1))
+            while True:
+                try:
+                    # Some of them time out again and again, also just when it is their turn.
+                    client.send(message, 0.001 if sender % 2 else None)
+                    break
+                except tcpconn.TimedOut:
+                    given_up += 1
+        return given_up
+
+    with ThreadPoolExecutor(senders) as threads:
+        sending = [threads.submit(send, sender) for sender in range(senders)]
+        expected = dict.fromkeys(range(senders), 0)
+        for _ in range(senders * each):
+            sender, number = map(int, server.receive(DEADLINE).rstrip(b"\0").split())
+            assert number == expected[sender]
+            expected[sender] += 1
+        for done in sending:
+            done.result(DEADLINE)
+    assert set(expected.values()) == {each}
+
+
 def test_a_message_longer_than_the_credit_passes(pair: Pair) -> None:
     client, server = pair(credit=8192, session_credit=16_384)
     payload = bytes(range(256)) * 1000

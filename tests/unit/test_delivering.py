@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 
 import pytest
@@ -13,6 +14,7 @@ from tcpconn import frames
 from tcpconn.delivering import finish, flush
 from tcpconn.leading import carry_out
 from tcpconn.transport import Buffer
+from tcpconn.writing import wake_next
 
 DEADLINE = 20.0
 
@@ -53,8 +55,9 @@ def test_the_goodbye_is_written_before_finish_returns_also_while_another_thread_
 class Sleeper:
     """Counts how often it is woken."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], bool] | None = None) -> None:
         self.woken = 0
+        self.turn = turn
 
     def wake(self) -> None:
         self.woken += 1
@@ -91,3 +94,61 @@ def test_an_acknowledgement_wakes_those_alone_who_have_waited_for_it() -> None:
             with pytest.raises(StopIteration) as done:
                 flushes[2].send(True)
             assert done.value.value is True
+
+
+def test_of_those_who_wait_to_send_a_grant_wakes_the_first_that_it_is_enough_for() -> None:
+    """Or eight threads that send on one connection would all run for what one of them takes."""
+    with tcpconn.Pool() as pool, tcpconn.listen("127.0.0.1:0", backend="memory", credit=8192) as listener:
+        connection = tcpconn.connect(listener.address, backend="memory", pool=pool)
+        stream, carrier = connection._stream, connection._carrier
+        with carrier.lock:
+            assert carrier.session is not None
+            outbox = carrier.session.mux.outbox
+            while outbox.send(stream, bytes(1000)):
+                pass
+            needs = [3000, 1000, 1000]
+            sleepers = [Sleeper(partial(outbox.may_send, stream, length)) for length in needs]
+            receiver = Sleeper()
+            stream.waiting_list().extend([*sleepers, receiver])
+            outbox.granted(stream, 500)
+            carrier.after_read()
+            assert ([sleeper.woken for sleeper in sleepers], receiver.woken) == ([0, 0, 0], 1)
+            outbox.granted(stream, 1000)
+            carrier.after_read()
+            assert [sleeper.woken for sleeper in sleepers] == [0, 1, 0]
+            outbox.granted(stream, 2000)
+            carrier.after_read()
+            assert [sleeper.woken for sleeper in sleepers] == [1, 1, 0]
+            stream.send_failure = lambda: tcpconn.ConnectionLost("over")
+            wake_next(stream.waiters)
+            assert [sleeper.woken for sleeper in sleepers] == [2, 1, 0]
+            carrier.wake_all()
+            assert [sleeper.woken for sleeper in sleepers] == [3, 2, 1]
+            stream.waiting_list().clear()
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_who_was_woken_for_credit_wakes_the_next_when_it_has_sent_or_given_up(gives_up: bool) -> None:
+    with tcpconn.Pool() as pool, tcpconn.listen("127.0.0.1:0", backend="memory", credit=8192) as listener:
+        connection = tcpconn.connect(listener.address, backend="memory", pool=pool)
+        stream, carrier = connection._stream, connection._carrier
+        with carrier.lock:
+            assert carrier.session is not None
+            outbox = carrier.session.mux.outbox
+            while outbox.send(stream, bytes(1000)):
+                pass
+            sends = [connection._sending(bytes(1000), None) for _ in range(2)]
+            sleepers = []
+            for send in sends:
+                wait = next(send)
+                assert wait.in_turn
+                sleepers.append(Sleeper(wait.ready))
+                wait.waiters.append(sleepers[-1])
+            outbox.granted(stream, 4000)
+            carrier.after_read()
+            assert [sleeper.woken for sleeper in sleepers] == [1, 0]
+            stream.waiting_list().remove(sleepers[0])
+            with pytest.raises(tcpconn.TimedOut if gives_up else StopIteration):
+                sends[0].send(not gives_up)
+            assert [sleeper.woken for sleeper in sleepers] == [1, 1]
+            stream.waiting_list().clear()
