@@ -90,6 +90,7 @@ def test_the_end_of_an_actors_process_is_noticed() -> None:
         ("large:VIEWS", True),
         ("large:NO_COPY", True),
         ("layers:FRAMES", True),
+        ("layers:MULTIPLEXER", True),
         ("layers:ENGINE", True),
     ],
 )

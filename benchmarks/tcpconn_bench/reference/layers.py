@@ -12,7 +12,9 @@ from functools import partial
 
 from tcpconn import Config
 from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, FrameType, Hello
+from tcpconn.multiplexer import Multiplexer
 from tcpconn.outbox import BATCH_BYTES
+from tcpconn.receiver import Receiver
 from tcpconn.runs import LEAST_EQUAL, count_equal, cut_equal, frame_run
 from tcpconn.session import Session
 from tcpconn_bench.reference.ends import Pair
@@ -20,7 +22,7 @@ from tcpconn_bench.reference.figures import Figure
 from tcpconn_bench.subjects import Endpoint, Message
 from tcpconn_bench.subjects.plain_socket import PlainSocket
 
-__all__ = ["ENGINE", "FRAMES", "measure"]
+__all__ = ["ENGINE", "FRAMES", "MULTIPLEXER", "measure"]
 
 _SIZE = 100
 _STREAMED = 200_000
@@ -84,34 +86,35 @@ class FramesEnd(_OverSocket):
         self._begin, self._end = 0, len(rest) + received
 
 
-class EngineEnd(_OverSocket):
-    """Multiplexer and session as the drivers use them, without links, locks or threads; one stream."""
+class MultiplexerEnd(_OverSocket):
+    """Streams, credit, fair turns and the inbox as the drivers use them; nothing is kept, acknowledged or locked."""
 
     def __init__(self, connected: socket.socket, *, client: bool) -> None:
         super().__init__(connected)
-        config = Config()
-        hello = Hello(bytes(16), credit=config.credit, session_credit=config.session_credit)
-        self._session = Session(
-            client=client, accepts=not client, ours=hello, theirs=hello, chunk_size=config.chunk_size, peer="the other end"
-        )
-        self._session.link_up(0)
-        mux = self._session.mux
+        self._mux, self._receiver = self._make(client)
         if client:
-            self._stream = mux.open("layers")
+            self._stream = self._mux.open("layers")
             self._write()
         else:
-            while not mux.opened:
+            while not self._mux.opened:
                 self._read()
-            self._stream = mux.opened.pop()
+            self._stream = self._mux.opened.pop()
+
+    def _make(self, client: bool) -> tuple[Multiplexer, Receiver]:
+        hello = _hello()
+        mux = Multiplexer(
+            client=client, accepts=not client, ours=hello, theirs=hello, chunk_size=Config().chunk_size, peer="the other end"
+        )
+        return mux, Receiver(mux, _refuse)
 
     def send(self, message: bytes) -> None:
-        while not self._session.outbox.send(self._stream, message):
+        while not self._mux.outbox.send(self._stream, message):
             self._write()
             self._read()
         self._write()
 
     def send_many(self, messages: Sequence[bytes]) -> None:
-        outbox, stream = self._session.outbox, self._stream
+        outbox, stream = self._mux.outbox, self._stream
         index = 0
         while index < len(messages):
             accepted = outbox.send_run(stream, messages, index)
@@ -123,32 +126,75 @@ class EngineEnd(_OverSocket):
             self._write()
 
     def receive(self) -> Message:
-        while (message := self._session.mux.take(self._stream)) is None:
+        while (message := self._mux.take(self._stream)) is None:
             self._read()
-        if self._session.has_urgent_output:
-            self._write()
+        self._answer()
         return message
 
     def receive_many(self, count: int) -> Sequence[Message]:
         found: list[Message] = [self.receive()]
         while len(found) < count:
-            run = self._session.mux.inbox.take_run(self._stream, count - len(found))
+            run = self._mux.inbox.take_run(self._stream, count - len(found))
             found += run or [self.receive()]
-        if self._session.has_urgent_output:
-            self._write()
+        self._answer()
         return found
 
     def _read(self) -> None:
-        received = self._socket.recvmsg_into(self._session.receiver.get_buffers())[0]
+        received = self._socket.recvmsg_into(self._receiver.get_buffers())[0]
         if not received:
             raise ConnectionError("the peer closed the connection")
-        self._session.buffer_updated(received)
-        if self._session.has_urgent_output:
+        self._decode(received)
+        self._answer()
+
+    def _decode(self, received: int) -> None:
+        self._receiver.buffer_updated(received)
+
+    def _answer(self) -> None:
+        if self._mux.outbox.urgent:
             self._write()
 
     def _write(self) -> None:
-        while buffers := self._session.take():
+        while buffers := self._take():
             self._socket.sendall(b"".join(buffers))
+
+    def _take(self) -> Sequence[bytes | memoryview] | None:
+        outbox = self._mux.outbox
+        outbox.fill()
+        batch, outbox.batch = outbox.batch, []
+        outbox.batch_bytes = outbox.batch_frames = outbox.batch_ends = 0
+        outbox.urgent = False
+        return batch
+
+
+class EngineEnd(MultiplexerEnd):
+    """The same with the session: what was sent is kept until it is acknowledged. Without links, locks or threads."""
+
+    def _make(self, client: bool) -> tuple[Multiplexer, Receiver]:
+        hello = _hello()
+        self._session = Session(
+            client=client, accepts=not client, ours=hello, theirs=hello, chunk_size=Config().chunk_size, peer="the other end"
+        )
+        self._session.link_up(0)
+        return self._session.mux, self._session.receiver
+
+    def _decode(self, received: int) -> None:
+        self._session.buffer_updated(received)
+
+    def _answer(self) -> None:
+        if self._session.has_urgent_output:
+            self._write()
+
+    def _take(self) -> Sequence[bytes | memoryview] | None:
+        return self._session.take()
+
+
+def _hello() -> Hello:
+    config = Config()
+    return Hello(bytes(16), credit=config.credit, session_credit=config.session_credit)
+
+
+def _refuse(kind: int, body: bytes) -> None:
+    raise ConnectionError(f"a control frame came, of type {kind} with {len(body)} bytes: there is no session to take it")
 
 
 class _LayerListener:
@@ -187,14 +233,16 @@ class _Layer(PlainSocket):
 
 
 FRAMES = _Layer("frames", FramesEnd, FramesEnd)
+MULTIPLEXER = _Layer("multiplexer", partial(MultiplexerEnd, client=True), partial(MultiplexerEnd, client=False))
 ENGINE = _Layer("engine", partial(EngineEnd, client=True), partial(EngineEnd, client=False))
 
 _OFF = {"busy_poll": 0}
 _LAYERS = {
     "plain socket": ("plain-socket", _OFF),
     "+ frames": (f"{__name__}:FRAMES", _OFF),
-    "+ multiplexer, session": (f"{__name__}:ENGINE", _OFF),
-    "+ link, driver": ("tcp", _OFF),
+    "+ multiplexer": (f"{__name__}:MULTIPLEXER", _OFF),
+    "+ session": (f"{__name__}:ENGINE", _OFF),
+    "+ link and connection": ("tcp", _OFF),
     "+ polling": ("tcp", {}),
 }
 
