@@ -262,6 +262,7 @@ class Connection(LogicalConnection):
             with self._lock:
                 carry_out(self._closing())
         finally:
+            self._carrier.leave_to_keeper()
             self._let_go()
 
     def __enter__(self) -> Connection:

@@ -199,6 +199,8 @@ class Caretaker:
             if not isinstance(write, bool):
                 watch.on_write = write
             if before and watch.events:
+                if before == watch.events:
+                    return
                 self._selector.modify(descriptor, watch.events, watch)
             elif watch.events:
                 self._selector.register(descriptor, watch.events, watch)

@@ -229,6 +229,16 @@ class Carrier(LinkWriter):
 
     # -- time
 
+    def leave_to_keeper(self) -> None:
+        """Have the keeper read the link from now on, if the last user of a stream has gone. Without the lock.
+
+        It would do so by itself some ticks later, and let the peer, which is closing the link, wait as long for an answer.
+        """
+        with self.lock:
+            session, seat = self.session, self.seat
+            if session is not None and seat is not None and len(session.mux.streams) <= 1 and seat.is_free():
+                self.keeper.attend(seat)
+
     def reschedule(self) -> None:
         """Have the keeper call `tick` when the lifecycle's next deadline comes."""
         deadline = self.lifecycle.deadline

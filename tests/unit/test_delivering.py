@@ -11,6 +11,7 @@ import pytest
 import tcpconn
 from eventually import eventually
 from tcpconn import frames
+from tcpconn.caretaker import Caretaker
 from tcpconn.delivering import finish, flush
 from tcpconn.leading import carry_out
 from tcpconn.transport import Buffer
@@ -81,7 +82,8 @@ def test_an_acknowledgement_wakes_those_alone_who_have_waited_for_it() -> None:
                 flushes.append(flush(carrier, connection._stream, None))
                 sleepers.append(Sleeper())
                 next(flushes[-1]).waiters.append(sleepers[-1])
-            carrier.pump()
+            # Not written, or the peer might acknowledge all of it before this thread has the lock again.
+            session.take()
 
             session.data_received(frames.ack(written + 2).encode())
             carrier.after_read()
@@ -91,6 +93,7 @@ def test_an_acknowledgement_wakes_those_alone_who_have_waited_for_it() -> None:
             assert [sleeper.woken for sleeper in sleepers] == [1, 1, 1, 0, 0]
             carrier.wake_all()
             assert [sleeper.woken for sleeper in sleepers] == [1, 1, 1, 1, 1]
+            session.data_received(frames.ack(written + 5).encode())
             with pytest.raises(StopIteration) as done:
                 flushes[2].send(True)
             assert done.value.value is True
@@ -152,3 +155,34 @@ def test_who_was_woken_for_credit_wakes_the_next_when_it_has_sent_or_given_up(gi
                 sends[0].send(not gives_up)
             assert [sleeper.woken for sleeper in sleepers] == [1, 1]
             stream.waiting_list().clear()
+
+
+def test_who_closes_the_last_connection_of_a_link_leaves_it_to_the_caretaker_at_once() -> None:
+    """Or the peer, which closes the link, waits two ticks for an answer: 10 ms of each connection that is used only once."""
+    with tcpconn.Pool() as pool, tcpconn.listen("127.0.0.1:0") as listener:
+        client = tcpconn.connect(listener.address, pool=pool)
+        server = listener.accept(DEADLINE)
+        carrier = server._carrier
+        caretaker, seat = carrier.keeper, carrier.seat
+        assert isinstance(caretaker, Caretaker)
+        assert seat is not None
+
+        def is_attended() -> bool:
+            with caretaker._lock:
+                watch = caretaker._watches.get(seat.descriptor)
+                return watch is not None and watch.on_read is not None
+
+        def exchange() -> bool:
+            """Have the server's thread be quicker than the caretaker, which then lets it read alone."""
+            client.send(b"message")
+            server.receive(DEADLINE)
+            return not is_attended()
+
+        thread = Thread(target=client.receive, daemon=True)
+        thread.start()
+        eventually(exchange, DEADLINE)
+        server.send(b"the last")
+        thread.join(DEADLINE)
+        client.close()
+        server.close()
+        assert is_attended()
