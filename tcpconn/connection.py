@@ -156,6 +156,9 @@ class LogicalConnection:
         return self._stepping(lambda: self._outbox.end_message(self._stream), 0, timeout)
 
     def _give_up_message(self, error: BaseException) -> None:
+        if self._session.ended is not None:
+            # There is nobody to tell, and what has arrived can still be received.
+            return
         self._mux.reset(self._stream, Code.CANCELLED, f"the sender gave up in the middle of a message: {error!r:.200}")
         self._carrier.pump()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -156,6 +156,31 @@ def test_connecting_while_the_link_is_away_fails_in_its_time(line: Lines, listen
     assert eventually(lambda: first.state is State.RECONNECTING)
     with pytest.raises(tcpconn.ConnectError, match=r"connect_timeout=1\.0 s"):
         connect(between.address, **settings)
+
+
+def test_what_has_arrived_can_be_received_though_the_link_was_lost_in_the_middle_of_a_streamed_message(
+    line: Lines, listen: Listen, connect: Connect
+) -> None:
+    listener = listen(resume_timeout=0.3)
+    between = line(listener)
+    client = connect(between.address, resume_timeout=0.3, credit=8192)
+    server = listener.accept(DEADLINE)
+    server.send_many([b"one", b"two"])
+    server.flush(DEADLINE)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"begun"
+        between.refuse()
+        between.cut()
+        # Until there is no credit left, and none will come.
+        while True:
+            yield bytes(4096)
+
+    with pytest.raises(tcpconn.ConnectionLost):
+        client.send_stream(chunks())
+    assert [client.receive(DEADLINE), client.receive(DEADLINE)] == [b"one", b"two"]
+    with pytest.raises(tcpconn.ConnectionLost):
+        client.receive(DEADLINE)
 
 
 def test_a_link_that_stays_away_ends_in_connection_lost_with_the_count_of_what_is_undelivered(

@@ -6,15 +6,16 @@ the users at both ends do is in `simulated_users.py`; what must hold is in `simu
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import cache
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 from engine import hello, receive
 from tcpconn.config import Config
-from tcpconn.errors import HandshakeError
+from tcpconn.errors import HandshakeError, ProtocolError
 from tcpconn.frames import Code, Hello, goaway
 from tcpconn.handshake import HelloReader, check_answer
 from tcpconn.lifecycle import Action, Lifecycle, State
@@ -92,14 +93,18 @@ class World:
 
     def after(self, delay: float, event: Callable[[], None]) -> None:
         """Have something happen in so many seconds."""
-        self._order += 1
-        heapq.heappush(self._events, (self.now + delay, self._order, event))
+        self.at(self.now + delay, event)
+
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Have something happen at a time."""
+        self._order = order = self._order + 1
+        heappush(self._events, (when, order, event))
 
     def step(self) -> bool:
         """Let the next thing happen; return whether there was one."""
         if not self._events:
             return False
-        self.now, _, event = heapq.heappop(self._events)
+        self.now, _, event = heappop(self._events)
         event()
         return True
 
@@ -151,7 +156,9 @@ class World:
             self.cut()
         elif not link.cut:
             client = self.random.random() < 0.5
-            link.pipes[client].budget = link.pipes[client].size
+            if link.pipes[client].budget is None:
+                # Else it is so already, and what is under way now is behind what was lost.
+                link.pipes[client].budget = link.pipes[client].size
             self.note(f"nothing from the {'client' if client else 'server'} gets through any more")
 
     def cut(self) -> None:
@@ -174,49 +181,59 @@ class World:
 class Pipe:
     """One direction of a link: takes what fits, and delivers it later, in pieces, in order."""
 
-    def __init__(self, world: World, deliver: Callable[[bytes], None], writable: Callable[[], None]) -> None:
+    def __init__(self, world: World, link: Link, *, client: bool) -> None:
         self.size = 0
         self.budget: int | None = None
         """How many bytes still get through once the link is cut."""
         self.last_arrival = 0.0
         self.stalled_until = 0.0
         self._world = world
-        self._capacity = world.random.choice((100, 1500, 100_000, 100_000)) * (30 if world.large else 1)
+        # Narrow ones take most of the time that all of it takes, and find no more than others.
+        widths = (3000, 45_000, 3_000_000, 3_000_000) if world.large else (100, 1500, 1500, *(100_000,) * 5)
+        self._capacity = world.random.choice(widths)
         self._under_way: deque[bytes] = deque()
-        self._deliver = deliver
-        self._writable = writable
+        self._link = link
+        self._client = client
+        self.arrive = self._arrive  # made once, for it is what happens most
 
     def write(self, buffers: list[bytes | memoryview], *, force: bool = False) -> int:
         """Take what fits and return how much that was."""
         data = b"".join(buffers)
-        taken = len(data) if force else max(min(self._capacity - self.size, len(data)), 0)
+        taken = len(data) if force else min(self._capacity - self.size, len(data))
+        if taken <= 0:
+            return 0
         world = self._world
+        draw = world.random.random
+        self.size += taken
         start = 0
         while start < taken:
             size = taken - start
-            if size > 1 and world.random.random() < 0.2:
-                size = world.random.randrange(1, size)
+            if size > 1 and draw() < 0.2:
+                size = 1 + int(draw() * (size - 1))
             self._under_way.append(data[start : start + size])
-            self.size += size
             start += size
-            delay = world.delay * world.random.random()
-            self.last_arrival = max(self.last_arrival, world.now + delay)
-            world.after(self.last_arrival - world.now, self._arrive)
+            arrival = world.now + world.delay * draw() if world.delay else world.now
+            if arrival > self.last_arrival:
+                self.last_arrival = arrival
+            world.at(self.last_arrival, self.arrive)
         return taken
 
     def _arrive(self) -> None:
         if self._world.now < self.stalled_until:
             # Whatever follows is scheduled behind it, in this order.
-            self._world.after(self.stalled_until - self._world.now, self._arrive)
+            self._world.at(self.stalled_until, self.arrive)
             return
         piece = self._under_way.popleft()
         self.size -= len(piece)
         if self.budget is not None:
             piece = piece[: self.budget]
             self.budget -= len(piece)
+        world, link, client = self._world, self._link, self._client
         if piece:
-            self._deliver(piece)
-        self._writable()
+            world.ends[not client].bytes_came(link, piece)
+        writer = world.ends[client]
+        if writer.leftover is not None and writer.link is link:
+            writer.pump()
 
 
 class Link:
@@ -228,14 +245,7 @@ class Link:
         """Who reads at each end, by whether it is the client's, until its HELLO is there or the link is lost."""
         self._world = world
         self.into_buffer = world.random.random() < 0.7
-        self.pipes = {
-            client: Pipe(
-                world,
-                lambda data, client=client: world.ends[not client].bytes_came(self, data),  # type: ignore[misc]
-                lambda client=client: world.ends[client].writable(self),  # type: ignore[misc]
-            )
-            for client in (True, False)
-        }
+        self.pipes = {client: Pipe(world, self, client=client) for client in (True, False)}
         world.links.append(self)
 
     def close(self, *, client: bool) -> None:
@@ -247,6 +257,11 @@ class Link:
             self._world.after(
                 max(arrival - self._world.now, 0.0) + 1e-9, lambda: self._world.ends[not client].link_lost(self, None)
             )
+
+
+@cache
+def _config(resume_timeout: float, heartbeat: float | None) -> Config:
+    return Config(resume_timeout=resume_timeout, heartbeat_interval=heartbeat, reconnect_initial=0.01, reconnect_max=0.3)
 
 
 class End:
@@ -263,14 +278,13 @@ class End:
         self.after_read: Callable[[End], None] = lambda end: None
         self.after_write: Callable[[End], None] = lambda end: None
         self._dialled: tuple[Link, Hello] | None = None
-        self._leftover: list[bytes | memoryview] | None = None
+        self.leftover: list[bytes | memoryview] | None = None
         self._ack_due = False
         self._scheduled = float("inf")
         self._slept = 0.0
-        config = Config(
-            resume_timeout=world.resume_timeout, heartbeat_interval=world.heartbeat, reconnect_initial=0.01, reconnect_max=0.3
+        self.lifecycle = Lifecycle(
+            _config(world.resume_timeout, world.heartbeat), dials=client, now=0.0, uniform=world.random.uniform
         )
-        self.lifecycle = Lifecycle(config, dials=client, now=0.0, uniform=world.random.uniform)
         if client:
             assert self.lifecycle.tick(0.0) == [Action.DIAL]
 
@@ -297,7 +311,7 @@ class End:
             self._drop_link()
         self.session.link_up(received)
         self.link = link
-        self._leftover = None
+        self.leftover = None
         self.lifecycle.link_up(self.now)
         self.world.note(f"{self.name} is linked, the peer has {received} frames")
         if rest:
@@ -326,7 +340,7 @@ class End:
 
     def _drop_link(self) -> None:
         link, self.link = self.link, None
-        self._leftover = None
+        self.leftover = None
         if link is not None:
             link.close(client=self.client)
 
@@ -401,6 +415,14 @@ class End:
             link.close(client=False)
             return
         else:
+            try:
+                self.session.check_resume(theirs.received)
+            except ProtocolError as error:
+                # Said before a later link was taken up, and held up by the network since.
+                self.world.note(f"the server turns a link away: {error}")
+                link.pipes[False].write([goaway(Code.PROTOCOL_ERROR, str(error)).encode()], force=True)
+                link.close(client=False)
+                return
             link.pipes[False].write([self.session.hello(resume=True).encode().encode()], force=True)
         self.link_up(link, theirs.received, reader.rest)
 
@@ -419,11 +441,14 @@ class End:
 
     def _after_read(self) -> None:
         session = self.session
+        mux = session.mux
         self.lifecycle.heard = True
-        self._wake_woken()
-        opened, session.mux.opened[:] = list(session.mux.opened), []
-        for stream in opened:
-            self.on_open(stream)
+        if mux.woken:
+            self._wake_woken()
+        if mux.opened:
+            opened, mux.opened[:] = list(mux.opened), []
+            for stream in opened:
+                self.on_open(stream)
         if session.stirred:
             session.stirred = False
             if session.farewell is not None and self.lifecycle.state is State.CONNECTED:
@@ -444,23 +469,24 @@ class End:
 
     def pump(self) -> None:
         """Write what there is, as far as the link takes it."""
+        session = self.session
         while (link := self.link) is not None:
-            buffers = self._leftover or self.session.take()
+            buffers = self.leftover or session.take()
             if not buffers:
                 break
-            self._leftover = rest_of(buffers, link.pipes[self.client].write(buffers))
-            if self._leftover is not None:
+            taken = link.pipes[self.client].write(buffers)
+            if not taken and self.leftover is not None:
                 break
-        self._wake_woken()
+            self.leftover = rest_of(buffers, taken)
+            if self.leftover is not None:
+                break
+        if session.mux.woken:
+            self._wake_woken()
         self.after_write(self)
 
     def pump_soon(self) -> None:
         """Write a little later, with what else has come by then."""
         self.world.after(FLUSH_DELAY, self.pump)
-
-    def writable(self, link: Link) -> None:
-        if link is self.link and self._leftover is not None:
-            self.pump()
 
     def _wake_woken(self) -> None:
         woken = self.session.mux.woken

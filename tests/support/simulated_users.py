@@ -85,7 +85,7 @@ class Sender(User):
             self.end.session.mux.close_sending(self.stream)
         except TcpconnError as error:
             self.error = error
-            if self._step:
+            if self._step and self.end.session.ended is None:
                 self.end.session.mux.reset(self.stream, Code.CANCELLED, "the sender gave up in the middle of a message")
         self.done = True
         self.end.pump()
