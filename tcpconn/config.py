@@ -92,6 +92,8 @@ class Config:
         max_streams: connections that a peer may have open over one link.
         max_links: links that a listener serves at once.
         backlog: connections that may wait in a listener to be accepted.
+        max_handlers: handlers that `serve` runs at once. Half are for peers that have none yet, of the others a peer may have
+            as many as it leaves. None: 4,096, which are threads, in the blocking API; any number in the asyncio API.
         busy_poll: how long a receiving thread or lone task polls before it sleeps, while messages lately came fast; 0 is never.
         coalesce: whether sends in a burst are gathered and written together.
         leader_followers: this and the four that follow are switched off to measure what they are worth, and for no other
@@ -137,6 +139,7 @@ class Config:
     max_streams: int = _field(100_000, low=1, high=1 << 30)
     max_links: int = _field(10_000, low=1, high=1 << 20)
     backlog: int = _field(65_536, low=1, high=1 << 30)
+    max_handlers: int | None = _field(None, low=1, high=1 << 30)
     busy_poll: float = _seconds(50e-6, high=0.01)
     coalesce: bool = True
     leader_followers: bool = True

@@ -82,6 +82,16 @@ class LogicalConnection:
             return State.CLOSED
         return self._carrier.lifecycle.state
 
+    @property
+    def carrier(self) -> Carrier:
+        """What carries it: of one peer, one session. For the library."""
+        return self._carrier
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has ended and there is nothing more to receive. For the library."""
+        return self.state is State.CLOSED and not self._stream.inbox
+
     def on_state_change(self, callback: Callable[[State], None]) -> None:
         """Call `callback` with each new state of the link beneath this connection, from a thread of the library.
 

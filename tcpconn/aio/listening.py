@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +24,7 @@ from tcpconn.delivering import finish
 from tcpconn.errors import ConfigError, ConnectError, ConnectionClosed, ConnectionLost, TimedOut
 from tcpconn.logs import logger
 from tcpconn.reception import Reception
+from tcpconn.sharing import NO_HANDLER, NO_ROOM, Shares, Verdict
 from tcpconn.stream import Stream
 from tcpconn.transport import LoopListener, load_transport
 
@@ -225,6 +229,8 @@ async def serve(
 ) -> None:
     """Call `handler` with every logical connection, each in a task of its own, until cancelled or closed.
 
+    With `max_handlers`, which by default sets no bound here, connections wait for their turn as they do for `tcpconn.serve`.
+
     The connection is closed when its handler returns. An exception of a handler is logged and ends only its connection.
     Cancelling it, or closing the listener, ends it: no new connections are taken, the open ones are closed, and the
     handlers, whose next call raises `ConnectionClosed`, have up to `linger` seconds before they are cancelled.
@@ -236,25 +242,70 @@ async def serve(
         **overrides: as for `listen`.
     """
     listener = address if isinstance(address, AsyncListener) else await listen(address, config=config, **overrides)
-    tasks: set[asyncio.Task[None]] = set()
+    workers = _Workers(handler, listener.config)
     try:
         async for connection in listener:
-            task = asyncio.create_task(_work(handler, connection), name=f"tcpconn-{connection.id!r}")
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            workers.take(connection)
     finally:
         try:
             await listener.close()
-            if tasks:
-                await asyncio.wait(list(tasks), timeout=listener.config.linger)
+            await workers.join(listener.config.linger)
         finally:
-            for task in tasks:
-                task.cancel()
-            while tasks:
-                await asyncio.wait(list(tasks))
+            await workers.cancel()
 
 
-async def _work(handler: Callable[[AsyncConnection], Awaitable[object]], connection: AsyncConnection) -> None:
+class _Workers:
+    """The tasks of a `serve`."""
+
+    def __init__(self, handler: Callable[[AsyncConnection], Awaitable[object]], config: Config) -> None:
+        self._handler = handler
+        self._shares = Shares[Carrier, AsyncConnection](config.max_handlers or sys.maxsize, config.backlog)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, connection: AsyncConnection) -> None:
+        """Begin a task for a connection, or let it wait for one."""
+        match self._shares.come(connection.carrier, connection):
+            case Verdict.BEGIN:
+                self._begin(connection.carrier, connection)
+            case Verdict.REFUSE:
+                connection.refuse(NO_ROOM)
+            case Verdict.WAIT:
+                if self._shares.waiting == 1:
+                    log.warning(NO_HANDLER, connection.id, connection.peer)
+
+    def _begin(self, peer: Carrier, connection: AsyncConnection) -> None:
+        task = asyncio.create_task(self._work(connection), name=f"tcpconn-{connection.id!r}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, peer))
+
+    def _ended(self, peer: Carrier, _: asyncio.Task[None]) -> None:
+        self._shares.leave(peer)
+        following = self._shares.next()
+        if following is not None:
+            self._begin(*following)
+
+    async def _work(self, connection: AsyncConnection) -> None:
+        if not connection.spent:
+            await _handle(self._handler, connection)
+
+    async def join(self, limit: float | None) -> None:
+        """Wait up to `limit` seconds for the handlers, also of what waits."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while self._tasks:
+                    await asyncio.wait(list(self._tasks))
+
+    async def cancel(self) -> None:
+        """End the handlers that still run; what still waits is dropped."""
+        self._shares.clear()
+        for task in self._tasks:
+            task.cancel()
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+
+async def _handle(handler: Callable[[AsyncConnection], Awaitable[object]], connection: AsyncConnection) -> None:
     try:
         async with connection:
             await handler(connection)
