@@ -58,6 +58,7 @@ class LinkOptions:
         max_links: how many peers a listener serves at once; further ones are refused.
         gather: whether large buffers are handed to the system from where they lie, or all are joined first, to compare.
         tls, curve: how to encrypt, for a backend that does so by the one or the other; None for no encryption.
+        attempt_timeout: seconds after which the caller of `LoopTransport.connect` cancels it, for errors that come sooner.
     """
 
     handshake_timeout: float | None = 10.0
@@ -67,6 +68,7 @@ class LinkOptions:
     gather: bool = True
     tls: TlsOptions | None = None
     curve: CurveOptions | None = None
+    attempt_timeout: float | None = None
 
 
 class Sink(Protocol):

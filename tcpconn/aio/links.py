@@ -11,6 +11,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, cast
 
 from tcpconn.address import Address
@@ -75,7 +76,7 @@ class _OfTheBackend:
     async def connect(self, address: Address, options: LinkOptions, timeout: float | None) -> tuple[BareLink, None]:
         try:
             async with asyncio.timeout(timeout):
-                return await self._transport.connect(address, options), None
+                return await self._transport.connect(address, replace(options, attempt_timeout=timeout)), None
         except TimeoutError as error:
             raise TimeoutError(errno.ETIMEDOUT, str(error) or "no answer in time") from error
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from tcpconn.address import Address
 from tcpconn.errors import ConfigError
+from tcpconn.resolving import resolve
 from tcpconn.transport import LinkOptions
 
 __all__ = ["BACKLOG", "BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
@@ -24,13 +25,13 @@ def dial(address: Address, options: LinkOptions, timeout: float | None) -> socke
     """Return a connected socket.
 
     Raises:
-        OSError: nobody answers at any of the name's addresses, or the time has passed.
+        OSError: nobody answers at any of the name's addresses, it is unknown, or the time has passed.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     if address.path is not None:
         return _dial_one(socket.AF_UNIX, address.path, options, deadline)
     failure: OSError | None = None
-    for family, _, _, _, where in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+    for family, where in resolve(address, timeout):
         try:
             return _dial_one(family, where, options, deadline)
         except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from tcpconn.address import Address
+from tcpconn.resolving import resolve_on_loop
 from tcpconn.transport import Buffer, LinkOptions, Sink
 from tcpconn_tcp.endpoints import BACKLOG, BoundSocket, describe, prepare, refuse_itself, take_over
 from tcpconn_tcp.lingering import LIMIT
@@ -333,8 +334,7 @@ async def _dial(loop: asyncio.AbstractEventLoop, address: Address, options: Link
     if address.path is not None:
         found = [(socket.AF_UNIX, address.path)]
     else:
-        infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        found = [(family, where) for family, _, _, _, where in infos]
+        found = [*await resolve_on_loop(address, options.attempt_timeout)]
     failure: OSError | None = None
     for family, where in found:
         dialled = socket.socket(family, socket.SOCK_STREAM)

@@ -37,7 +37,7 @@ def dial(context: SharedContext, address: Address, options: LinkOptions, timeout
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     failure: OSError | None = None
-    for endpoint in to_dial(address):
+    for endpoint in to_dial(address, timeout):
         link = DealerLink(context, address, endpoint, options)
         try:
             link.establish(deadline)

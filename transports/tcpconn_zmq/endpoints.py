@@ -7,23 +7,25 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from typing import Any
 
 from tcpconn.address import Address
+from tcpconn.resolving import resolve
 
 __all__ = ["bound_address", "inode_of", "is_v6", "remove_file", "to_bind", "to_dial"]
 
 
-def to_dial(address: Address) -> list[str]:
-    """Return the endpoints to try, in the system's order of preference.
+def to_dial(address: Address, timeout: float | None) -> list[str]:
+    """Return the endpoints to try within `timeout` seconds, in the system's order of preference.
 
     Raises:
-        OSError: the name is unknown (`socket.gaierror`), or there is no such path.
+        OSError: the name is unknown (`socket.gaierror`) or not resolved in time, or there is no such path.
     """
     if address.path is not None:
         if not os.path.exists(address.path):
             raise FileNotFoundError(errno.ENOENT, f"nobody listens at {address}: there is no such path")
         return [_ipc(address.path)]
-    return _resolve(address, 0)
+    return _endpoints(address, resolve(address, timeout))
 
 
 def to_bind(address: Address) -> str:
@@ -35,7 +37,8 @@ def to_bind(address: Address) -> str:
     if address.path is not None:
         _check_path(address, address.path)
         return _ipc(address.path)
-    endpoint = _resolve(address, socket.AI_PASSIVE)[0]
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    endpoint = _endpoints(address, [(family, where) for family, *_, where in found])[0]
     return f"{endpoint[:-2]}:*" if address.port == 0 else endpoint
 
 
@@ -67,11 +70,8 @@ def is_v6(endpoint: str) -> bool:
     return endpoint.startswith("tcp://[")
 
 
-def _resolve(address: Address, flags: int) -> list[str]:
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
-    hosts = dict.fromkeys(
-        f"[{sockaddr[0]}]" if family == socket.AF_INET6 else str(sockaddr[0]) for family, *_, sockaddr in found
-    )
+def _endpoints(address: Address, found: list[tuple[socket.AddressFamily, Any]]) -> list[str]:
+    hosts = dict.fromkeys(f"[{where[0]}]" if family == socket.AF_INET6 else str(where[0]) for family, where in found)
     return [f"tcp://{host}:{address.port}" for host in hosts]
 
 
