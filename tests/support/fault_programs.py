@@ -220,6 +220,14 @@ def _limited_asyncio(address: str) -> None:
     asyncio.run(main())
 
 
+def _guarded(backend: str, key: str, *files: str) -> None:
+    """Serve who proves that he knows a key, until killed; with the files of a certificate and its key over TLS."""
+    settings: dict[str, Any] = {"encrypt": True, "tls_cert": files[0], "tls_key": files[1]} if files else {}
+    with tcpconn.listen("127.0.0.1:0", backend=backend, auth_key=key, handshake_timeout=3.0, **settings) as listener:
+        print(listener.address, flush=True)
+        tcpconn.serve(_answer_blocking, listener)
+
+
 def _starved_blocking(address: str) -> None:
     """Connect without a descriptor to be had, then with some."""
     # What is made once for each process is there by now.
@@ -312,6 +320,7 @@ ROLES: dict[str, Callable[..., None]] = {
     "exit-busy-blocking": _exit_busy_blocking,
     "fork-asyncio": _fork_asyncio,
     "fork-blocking": _fork_blocking,
+    "guarded": _guarded,
     "limited-asyncio": _limited_asyncio,
     "limited-blocking": _limited_blocking,
     "starved-asyncio": _starved_asyncio,
