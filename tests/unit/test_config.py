@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tcpconn import config as config_module
 from tcpconn.config import Config
 from tcpconn.errors import ConfigError
+from tcpconn.secret import Secret
 from tcpconn.transport import LinkOptions, available_backends
 
 _quick = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -187,6 +188,7 @@ def test_a_very_long_value_is_shortened_in_the_error() -> None:
 
 
 @_quick
+@example("auth_key", "a secret of 16 characters or more")
 @given(
     st.sampled_from(NAMES),
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.none()),
@@ -197,7 +199,8 @@ def test_any_value_is_taken_as_it_is_or_a_config_error_that_names_the_setting(na
     except ConfigError as error:
         assert name in str(error)  # noqa: PT017
     else:
-        assert getattr(config, name) == value
+        taken = getattr(config, name)
+        assert taken == (Secret(value) if isinstance(taken, Secret) else value)
 
 
 @pytest.mark.parametrize("call", [Config, Config.load, Config().replace, Config.sources])
