@@ -138,6 +138,9 @@ class Connection(LogicalConnection):
             if self._outbox.urgent:
                 self._carrier.pump()
             return message
+        except TcpconnError:
+            self._write_urgent()
+            raise
         finally:
             try:  # noqa: SIM105, a third of the time that `suppress` takes
                 lock.release()
@@ -145,9 +148,13 @@ class Connection(LogicalConnection):
                 pass  # an interrupt came before it was acquired
 
     def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
-        item = take(self._stream)
-        if item is None:
-            return self._await(take, timeout)
+        try:
+            item = take(self._stream)
+            if item is None:
+                return self._await(take, timeout)
+        except TcpconnError:
+            self._write_urgent()
+            raise
         if self._outbox.urgent:
             self._carrier.pump()
         return item

@@ -179,6 +179,11 @@ class LogicalConnection:
     def _no_message(self, timeout: float | None) -> TimedOut:
         return TimedOut(f"{self._label()}: no message came within {timeout} s")
 
+    def _write_urgent(self) -> None:
+        """Write the credit of what was taken before it was found that no message comes of it: the peer may wait for it."""
+        if self._outbox.urgent:
+            self._carrier.pump()
+
     def _take_along(self, messages: list[bytes], max_messages: int) -> None:
         """Add the messages that have arrived behind those that were taken."""
         take, stream = self._mux.take, self._stream

@@ -166,14 +166,18 @@ class AsyncConnection(LogicalConnection):
     async def _receive(self, take: Callable[[Stream], T | None], timeout: float | None) -> T:
         self._check_thread()
         stream = self._stream
-        item = take(stream)
-        if item is None:
-            carrier, deadline = self._carrier, after(timeout)
-            stream.turned = True
-            while item is None:
-                if not await wait(carrier, stream.waiting_list(), stream.readable, deadline):
-                    raise self._no_message(timeout)
-                item = take(stream)
+        try:
+            item = take(stream)
+            if item is None:
+                carrier, deadline = self._carrier, after(timeout)
+                stream.turned = True
+                while item is None:
+                    if not await wait(carrier, stream.waiting_list(), stream.readable, deadline):
+                        raise self._no_message(timeout)
+                    item = take(stream)
+        except TcpconnError:
+            self._write_urgent()
+            raise
         if self._outbox.urgent:
             self._carrier.pump()
         return item

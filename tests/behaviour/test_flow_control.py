@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -41,6 +42,27 @@ def test_a_sender_that_waits_goes_on_when_its_reader_does(pair: Pair) -> None:
         for number in range(200):
             assert server.receive(DEADLINE) == b"%d" % number + bytes(1000)
         assert sending.result(DEADLINE) == 200
+
+
+@pytest.mark.parametrize("how", ["receive", "receive_many", "receive_into"])
+def test_a_streamed_message_that_is_too_long_gives_its_credit_back_at_once(listen: Listen, connect: Connect, how: str) -> None:
+    settings = {"credit": 8192, "session_credit": 8192, "max_message": 4096, "heartbeat_interval": None}
+    listener = listen(**settings)
+    client, other = connect(listener.address, **settings), connect(listener.address, **settings)
+    server, _ = listener.accept(DEADLINE), listener.accept(DEADLINE)
+    client.send_stream([bytes(1000)] * 7)
+    client.flush(DEADLINE)
+    ways: dict[str, Callable[[], object]] = {
+        "receive": lambda: server.receive(DEADLINE),
+        "receive_many": lambda: server.receive_many(3, DEADLINE),
+        "receive_into": lambda: server.receive_into(bytearray(10_000), DEADLINE),
+    }
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(other.send, bytes(4000), DEADLINE)
+        with pytest.raises(tcpconn.MessageTooLarge, match="was skipped"):
+            ways[how]()
+        # And nothing is done at this end any more.
+        sending.result(DEADLINE)
 
 
 def test_many_senders_that_wait_for_credit_all_go_on_also_when_some_give_up(pair: Pair) -> None:

@@ -149,6 +149,8 @@ class Reader(User):
         except TcpconnError as error:
             self.error = error
             self.done = True
+            # As the drivers do: what was taken before has given credit back.
+            self.end.pump()
             return
         stream = self.stream
         self.wait(stream.readable)
