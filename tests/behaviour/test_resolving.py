@@ -13,7 +13,8 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE, Connect, Lines, Listen
-from tcpconn import aio
+from eventually import eventually
+from tcpconn import aio, resolving
 
 NAME = "localhost"
 
@@ -46,6 +47,8 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
     monkeypatch.setattr(socket, "getaddrinfo", resolver.getaddrinfo)
     yield resolver
     resolver.answers.set()
+    # Or the next test, which asks for the same name, might share the answer.
+    assert eventually(lambda: not resolving._under_way)
 
 
 def port_of(address: str) -> str:

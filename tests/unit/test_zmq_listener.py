@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -15,6 +16,8 @@ from tcpconn.address import Address
 from tcpconn.testing.contract import Ends
 from tcpconn.testing.contract.ends import LIMIT
 from tcpconn.transport import LinkOptions, load_transport
+from tcpconn_zmq.accepted import RouterLink
+from tcpconn_zmq.peers import Peer
 
 
 @pytest.fixture
@@ -98,3 +101,23 @@ def test_dialling_something_that_does_not_speak_zeromq_fails_in_time() -> None:
             load_transport("zmq").connect(where, LinkOptions(handshake_timeout=0.2), LIMIT)
         with pytest.raises(TimeoutError, match="in time"):
             load_transport("zmq").connect(where, LinkOptions(handshake_timeout=None), 0.1)
+
+
+def test_a_peer_that_is_told_to_go_when_its_time_for_a_hello_is_over_still_hears_why(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, far = ends.join()
+    link = far.link
+    assert isinstance(link, RouterLink)
+    router, peer = link.channel, link.standing_on
+    assert peer is not None
+    cut: list[object] = []
+    monkeypatch.setattr(Peer, "shut_down", cut.append)
+    link.write([b"why"])
+    link.close()
+    with router._lock:
+        router._alarm.add(0.0, time.monotonic(), peer)
+        router._drop_overdue()
+    assert not cut
+    ends.drive(lambda: near.lost)
+    assert near.sink.data == b"why"

@@ -34,14 +34,16 @@ class Peer(Generic[_T]):
         fd: ZeroMQ's descriptor of the connection.
         link: the link that is served by it, once it has announced itself.
         leaving: whether it was told to go, so that it counts no more.
+        patience: the monotonic time until which it may hear what it was told.
     """
 
-    __slots__ = ("_file", "fd", "leaving", "link", "name")
+    __slots__ = ("_file", "fd", "leaving", "link", "name", "patience")
 
     def __init__(self, fd: int, local: str) -> None:
         self.fd = fd
         self.link: _T | None = None
         self.leaving = False
+        self.patience = 0.0
         self._file = _file_of(fd)
         self.name = _name_of(fd, local) if self._file is not None else local
 

@@ -123,7 +123,8 @@ class RouterChannel(OwnedSocket):
             peer.leaving = True
             self._leaving += 1
             now = time.monotonic()
-            self._alarm.add(now + LINGER, now, peer)
+            peer.patience = now + LINGER
+            self._alarm.add(peer.patience, now, peer)
 
     def _finish(self, linger: float = LINGER) -> None:
         if self._finished:
@@ -257,8 +258,10 @@ class RouterChannel(OwnedSocket):
     def _drop_overdue(self) -> None:
         self._alarmed = False
         self._note_events()
-        for peer in self._alarm.due(time.monotonic()):
-            if self._peers.get(peer.fd) is peer and (peer.leaving or peer.link is None):
+        now = time.monotonic()
+        for peer in self._alarm.due(now):
+            # Who was told to go at the time by which it was to say HELLO is still to hear why.
+            if self._peers.get(peer.fd) is peer and (peer.leaving or peer.link is None) and peer.patience <= now:
                 self._drop(peer)
 
     def _patience(self) -> int:
