@@ -20,7 +20,7 @@ from tcpconn_bench.stats import LEAST_ROUNDS
 from tcpconn_bench.subjects import ASYNCIO, UNIX
 from tcpconn_bench.units import is_rate, workload_name
 
-__all__ = ["Advice", "Section", "advise", "deciding"]
+__all__ = ["Advice", "Section", "advise", "deciding", "whereabouts"]
 
 REACH = {UNIX: "within one machine", "memory": "within one process"}
 """Backends that do not reach every peer, which therefore are not chosen where one is that does."""
@@ -80,6 +80,17 @@ def deciding(workload: str, figures: Iterable[str]) -> list[str]:
         return [name for name in COMPARED[workload] if name in names and name != CPU]
     rates = [name for name in names if is_rate(name)]
     return [*(["p50"] if "p50" in names else []), *([name for name in rates if name == "messages_per_second"] or rates[:1])]
+
+
+def whereabouts(result: Mapping[str, Any]) -> str:
+    """Return what is to be borne in mind of where the two ends were."""
+    server = result["environment"].get("options", {}).get("server")
+    if server:
+        return f"The servers were at {server}, the clients on the machine described here."
+    return (
+        "Both ends were on one machine, with no network between them. What a network takes comes on top of each time, the same "
+        "for all, so that ratios are nearer to 1 between two machines; tcpconn serve-bench measures that."
+    )
 
 
 def advise(result: Mapping[str, Any]) -> list[Advice]:

@@ -15,11 +15,17 @@ from tcpconn_bench.sizes import label
 from tcpconn_bench.workloads import WORKLOADS, Amounts, Task, Workload
 from tcpconn_bench.workloads.checking import fit, take
 
-__all__ = ["Clock", "Options", "groups", "payload", "plan", "shortened"]
+__all__ = ["Clock", "Options", "affordable", "groups", "payload", "plan", "sample", "shortened"]
 
 _WARMUP_SHARE = 4
 """A warm-up is a round's part of so much: enough for the allocator, for what Python specialises, and for what tcpconn learns
 of waiting, and short beside what a pair of processes takes to start."""
+
+
+_SAMPLE_SHARE = 40
+_LEAST_SAMPLE = 10
+_PATIENCE_SHARE = 4
+"""A part is made to fit into so much of the time that a step may take: what it took before is no promise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +128,19 @@ def shortened(task: Task) -> Task:
     """Return the part of a task by which processes warm up."""
     count = max(1, task.count // _WARMUP_SHARE)
     return replace(task, count=count, offsets=task.offsets[:count])
+
+
+def sample(workload: Workload, task: Task) -> Task | None:
+    """Return a part of a task that tells how long all of it will take; None if that is known, or not worth while."""
+    if workload.timed or workload.patience is not None or task.count < _SAMPLE_SHARE * _LEAST_SAMPLE:
+        return None
+    return replace(task, count=task.count // _SAMPLE_SHARE)
+
+
+def affordable(task: Task, part: Task, seconds: float, timeout: float) -> Task:
+    """Return a task with as few messages as fit into a quarter of `timeout`, going by the seconds that a part of it took."""
+    most = int(part.count * timeout / _PATIENCE_SHARE / seconds) if seconds > 0 else task.count
+    return task if most >= task.count else replace(task, count=max(1, most))
 
 
 def payload(messages: Sequence[bytes], task: Task) -> int:

@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tcpconn_bench.advice import Advice
+from tcpconn_bench.advice import Advice, whereabouts
 from tcpconn_bench.against import Change
 from tcpconn_bench.results import COMPARED, CPU, SYSCALLS, WIRE
 from tcpconn_bench.sizes import label
@@ -323,17 +323,13 @@ def _about_intervals(rounds: int) -> str:
     return ", with 95 % intervals (bootstrap over the rounds)"
 
 
-def _where(options: Mapping[str, Any]) -> str:
-    return f", the clients here and the servers at {options['server']}" if options.get("server") else ""
-
-
 def _caption(result: Mapping[str, Any]) -> str:
     messages, options = result["messages"], result["environment"]["options"]
     sizes, subjects = messages["sizes"], result["subjects"].values()
     lengths = f", {sizes['p0']:,} to {sizes['p100']:,} bytes, median {sizes['p50']:,}"
     verified, sent = (sum(one[key] for one in subjects) for key in ("verified", "messages"))
     rounds = max((len(_figures_of(one, size).get("rounds", ())) for one in subjects for size in _sizes(result)), default=0)
-    source = f"{messages['source']}{'' if result['sizes'] else lengths}{_where(options)}"
+    source = f"{messages['source']}{'' if result['sizes'] else lengths}"
     return (
         f"{messages['count']:,} messages of {source}. Medians of "
         f"{rounds} rounds{_of_planned(rounds, options['rounds'])}, the subjects in turn, each round in new processes that "
@@ -341,5 +337,5 @@ def _caption(result: Mapping[str, Any]) -> str:
         f"byte for byte outside the measured time, every streamed message by its receiver within it: {verified:,} of {sent:,} "
         "arrived as sent. CPU is that of both processes, in seconds per million messages; wire are the bytes that TCP sends "
         "for a message, headers included, there and back in a round trip; calls are system calls, MB is the most memory of "
-        "both processes."
+        f"both processes. {whereabouts(result)}"
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tcpconn_bench import environment, wire
 from tcpconn_bench.entrants import Entrant, choose
 from tcpconn_bench.messages import MessageSet, describe_all
-from tcpconn_bench.planning import Clock, Options, groups, payload, plan, shortened
+from tcpconn_bench.planning import Clock, Options, affordable, groups, payload, plan, sample, shortened
 from tcpconn_bench.processes import Pair, SubjectFailed
 from tcpconn_bench.remote.client import RemoteMachine
 from tcpconn_bench.results import Record, Series, join_clients, round_figures, subjects_result
@@ -191,8 +192,13 @@ class _Round:
             self._series.add(self._number, name, measured)
 
     def _repeat(self, pair: Pair, workload: Workload, task: Task) -> dict[str, Any]:
-        """Warm up, measure, and return the figures of what was measured last."""
+        """Warm up, measure, and return the figures of what was measured last; a subject that is slow gets less to do."""
         promised = workload.patience is None or self._entrant.traits.reconnects
+        part = sample(workload, task)
+        if part is not None:
+            begun = monotonic()
+            self._carry(pair, workload, part)
+            task = affordable(task, part, monotonic() - begun, self._options.timeout)
         for part in (*[shortened(task)] * self._options.warmup, task):
             before = self._sent(pair, workload) if part is task else {}
             try:

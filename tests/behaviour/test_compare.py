@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,6 +73,12 @@ class Losing(BadServer):
         """Lose it."""
 
 
+class Slow(BadServer):
+    def receive(self) -> bytes | bytearray | memoryview:
+        time.sleep(0.002)
+        return super().receive()
+
+
 class BadListener(PlainSocketListener):
     def __init__(self, kind: type[BadServer]) -> None:
         super().__init__()
@@ -97,6 +104,7 @@ reordering = BadSubject(Reordering)
 crashing = BadSubject(Crashing)
 raising = BadSubject(Raising)
 losing = BadSubject(Losing)
+slow = BadSubject(Slow)
 
 
 class Promising(PlainSocket):
@@ -352,6 +360,19 @@ def test_a_subject_is_found_in_the_current_directory(environment: dict[str, str]
     )
     assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)["subjects"]) == ["mine"]
+
+
+def test_a_subject_that_is_too_slow_for_the_time_it_has_is_measured_with_fewer_messages(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "r.json"
+    much = ["--rounds", "1", "--round-trips", "20", "--stream-messages", "8000", "--timeout", "4"]
+    done = compare(environment, "--backends", "", "--subject", "test_compare:slow", "--sizes", "100", *much, "--json", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = json.loads(path.read_text())["subjects"].values()
+    assert found["failures"] == 0
+    # In 16 s, at best, it could receive them all.
+    assert 200 < found["messages"] < 8000
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is_and_leaves_only_the_tables(environment: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from made_up import result, steady, subject, wavering
-from tcpconn_bench.advice import Advice, advise
+from tcpconn_bench.advice import Advice, advise, whereabouts
 
 Figures = dict[str, dict[str, list[float]]]
 
@@ -231,3 +231,11 @@ def test_backends_with_no_workload_in_common_are_not_compared() -> None:
     zmq = subject({"stream": {"messages_per_second": steady(5.0)}})
     advice = only({"tcp": tcp, "zmq": zmq})
     assert (advice.headline, advice.chosen) == ("No choice can be made.", None)
+
+
+def test_where_the_ends_were_is_to_be_borne_in_mind() -> None:
+    told = result({"tcp": subject({"w": {"p50": steady(1.0)}})})
+    assert "no network between them" in whereabouts(told)
+    told["environment"]["options"]["server"] = "10.0.0.1:9100"
+    assert "no network" not in whereabouts(told)
+    assert "10.0.0.1:9100" in whereabouts(told)

@@ -274,6 +274,7 @@ def test_the_page_shows_every_workload_subject_and_figure_also_those_that_nobody
     assert "Everything beside tcp" in page
     assert "Ablation: what each technique is worth to tcp" in page
     assert "It depends on the workload." in page
+    assert "with no network between them" in page
 
 
 def test_a_number_and_its_unit_stay_in_one_line() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from tcpconn_bench.arguments import add_arguments, amounts
 from tcpconn_bench.messages import MessageSet, made_of_size
-from tcpconn_bench.planning import Clock, Options, groups, plan, shortened
-from tcpconn_bench.workload_names import DEFAULT, NAMES, REPLAY
-from tcpconn_bench.workloads import WORKLOADS, Task
+from tcpconn_bench.planning import Clock, Options, affordable, groups, plan, sample, shortened
+from tcpconn_bench.workload_names import DEFAULT, NAMES, RECONNECT, REPLAY
+from tcpconn_bench.workloads import STREAM, WORKLOADS, Task
 
 TRACE = MessageSet("here", "jsonl", [b"x" * 10] * 5, times=[0.0, 0.5, 1.0, 3.0, 9.0])
 
@@ -115,3 +115,18 @@ def test_a_clock_says_when_the_time_is_up() -> None:
     assert Clock(0).is_up()
     assert not Clock(1000).is_up()
     assert not Clock(None).is_up()
+
+
+def test_a_subject_that_is_slow_is_asked_for_as_much_as_fits_into_a_quarter_of_its_time() -> None:
+    task = Task(count=200_000)
+    part = sample(WORKLOADS[STREAM], task)
+    assert part == Task(count=5000)
+    assert affordable(task, part, 0.25, timeout=60) == task
+    assert affordable(task, part, 2.0, timeout=60) == Task(count=37_500)
+    assert affordable(task, part, 1e6, timeout=60) == Task(count=1)
+    assert affordable(task, part, 0.0, timeout=60) == task
+
+
+@pytest.mark.parametrize(("name", "count"), [(STREAM, 399), (REPLAY, 100_000), (RECONNECT, 100_000)])
+def test_no_sample_is_taken_of_little_nor_of_what_says_itself_how_long_it_takes(name: str, count: int) -> None:
+    assert sample(WORKLOADS[name], Task(count=count)) is None

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tcpconn_bench.advice import advise
+from tcpconn_bench.advice import advise, whereabouts
 from tcpconn_bench.measurements import cases, measurements, planned_rounds
 from tcpconn_bench.page import tables
 from tcpconn_bench.page.chapters import Chapters
@@ -54,6 +54,7 @@ def render(result: Mapping[str, Any]) -> str:
         rounds=max((len(one.rounds) for found in measured.values() for one in found.values()), default=0),
         planned=planned_rounds(result),
         enough=LEAST_ROUNDS,
+        whereabouts=whereabouts(result),
     )
 
 
