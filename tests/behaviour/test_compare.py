@@ -74,9 +74,9 @@ class Losing(BadServer):
 
 
 class Slow(BadServer):
-    def receive(self) -> bytes | bytearray | memoryview:
-        time.sleep(0.002)
-        return super().receive()
+    def receive_many(self, count: int) -> Sequence[bytes | bytearray | memoryview]:
+        time.sleep(0.002 * count)
+        return super().receive_many(count)
 
 
 class BadListener(PlainSocketListener):
@@ -246,7 +246,10 @@ def test_both_backends_stand_beside_their_floors_with_every_message_verified(
     assert result["messages"]["count"] == 25
     assert result["skipped"] == {}
     for name, subject in result["subjects"].items():
-        assert subject["messages"] == subject["verified"] == 3 * (500 + 20_000) * 5 / 4
+        # And a sample of one fortieth of either, or several.
+        samples = subject["messages"] - 3 * (500 + 20_000) * 5 / 4
+        assert subject["messages"] == subject["verified"]
+        assert 3 * 512 <= samples <= 3 * 3 * 512
         assert (subject["failures"], subject["error"], len(subject["rounds"])) == (0, None, 3)
         assert 0 < subject["round_trip"]["p50"] <= subject["round_trip"]["p99"] <= subject["round_trip"]["p999"]
         assert subject["stream"]["peak_memory"] > 10_000_000
