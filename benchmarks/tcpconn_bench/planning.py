@@ -27,6 +27,9 @@ _LEAST_SAMPLE = 10
 _PATIENCE_SHARE = 4
 """A part is made to fit into so much of the time that a step may take: what it took before is no promise."""
 
+_BESIDES = 0.2
+"""Seconds that the processes may take to be told what to do and to tell what it took, however little that was."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Names):
@@ -139,7 +142,8 @@ def sample(workload: Workload, task: Task) -> Task | None:
 
 def affordable(task: Task, part: Task, seconds: float, timeout: float) -> Task:
     """Return a task with as few messages as fit into a quarter of `timeout`, going by the seconds that a part of it took."""
-    most = int(part.count * timeout / _PATIENCE_SHARE / seconds) if seconds > 0 else task.count
+    beyond = seconds - _BESIDES
+    most = int(part.count * timeout / _PATIENCE_SHARE / beyond) if beyond > 0 else task.count
     return task if most >= task.count else replace(task, count=max(1, most))
 
 

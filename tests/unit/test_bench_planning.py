@@ -122,7 +122,7 @@ def test_a_subject_that_is_slow_is_asked_for_as_much_as_fits_into_a_quarter_of_i
     part = sample(WORKLOADS[STREAM], task)
     assert part == Task(count=5000)
     assert affordable(task, part, 0.25, timeout=60) == task
-    assert affordable(task, part, 2.0, timeout=60) == Task(count=37_500)
+    assert affordable(task, part, 2.2, timeout=60) == Task(count=37_500)
     assert affordable(task, part, 1e6, timeout=60) == Task(count=1)
     assert affordable(task, part, 0.0, timeout=60) == task
 
