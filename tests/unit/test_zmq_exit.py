@@ -9,7 +9,7 @@ import pytest
 
 import tcpconn
 
-pytest.importorskip("zmq")
+garbage = pytest.importorskip("zmq.utils.garbage")
 
 PROGRAM = """
 import sys, threading, time
@@ -61,3 +61,21 @@ def test_a_process_that_ends_while_another_thread_owns_its_socket_says_goodbye(w
         finally:
             program.kill()
             program.wait()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError])
+def test_a_large_part_is_sent_though_pyzmqs_thread_for_references_has_gone(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the interpreter's exit: it cannot be started any more, or is taken away while it is."""
+
+    def store(*_: object) -> None:
+        raise error("the thread has gone")
+
+    with tcpconn.listen("127.0.0.1:0", backend="zmq") as listener, tcpconn.Pool() as pool:
+        connection = tcpconn.connect(listener.address, pool=pool, backend="zmq")
+        with monkeypatch.context() as patched:
+            patched.setattr(garbage.gc, "store", store)
+            connection.send(bytes(1_000_000))
+            connection.flush(timeout=20)
+        assert listener.accept(timeout=20).receive(timeout=20) == bytes(1_000_000)

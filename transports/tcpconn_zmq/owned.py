@@ -267,10 +267,10 @@ class OwnedSocket(ABC):
             copy = len(part) < BY_REFERENCE
             try:
                 self._send(part, flags, copy)
-            except RuntimeError:
+            except (RuntimeError, AttributeError):
                 if copy:
                     raise
-                # The interpreter is exiting, and pyzmq's thread that gives references back has gone before us.
+                # The interpreter is exiting, and pyzmq's thread that gives references back has gone before us, or is going.
                 self._send(part, flags, True)
 
     def _leave(self) -> None:
