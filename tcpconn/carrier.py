@@ -261,6 +261,7 @@ class Carrier(LinkWriter):
         dial = False
         left: list[Action] = []
         with self.lock:
+            self.lifecycle.begun = None if self.session is None else self.session.receiver.begun
             for action in self.lifecycle.tick(time.monotonic()):
                 match action:
                     case Action.DIAL:
@@ -272,6 +273,8 @@ class Carrier(LinkWriter):
                     case Action.DECLARE_DEAD:
                         silence = f"nothing heard from {self.address} for two heartbeat intervals"
                         self.link_lost(TimedOut(silence))
+                    case Action.DECLARE_STUCK:
+                        self.link_lost(TimedOut(f"a frame of {self.address} was not complete after four heartbeat intervals"))
                     case Action.GIVE_UP:
                         self._give_up()
                     case Action.CLOSE_IDLE:

@@ -19,6 +19,10 @@ __all__ = ["Action", "Lifecycle", "State"]
 _STEPS = 4
 """How often `Lifecycle.heard` is looked at in a heartbeat interval: a dead link is noticed within 2 1/4 intervals."""
 
+_PATIENCE = 4
+"""Heartbeat intervals for what the peer has begun to say. It bounds the wait for bytes that a changed length has promised
+and that will never come, since heartbeats go on meanwhile and are taken for them."""
+
 _HIGHEST_POWER = 64
 """Of two, in the backoff; `reconnect_max` limits it long before."""
 
@@ -47,6 +51,9 @@ class Action(Enum):
 
     DECLARE_DEAD = auto()
     """The peer missed its deadline: drop the link, then say `link_lost`."""
+
+    DECLARE_STUCK = auto()
+    """What the peer has begun to say does not come to an end: the same."""
 
     GIVE_UP = auto()
     """The session is over, since a timeout has passed or a failure is final; the state is CLOSED already."""
@@ -138,6 +145,8 @@ class Lifecycle:
 
     Attributes:
         heard: the driver sets it when any byte has come, without looking at the clock; `tick` takes it as heard then.
+        begun: the driver sets it before `tick`: None, or while something has come in part, a number that is another one
+            for each such thing.
         cause: the last failure of a link or of an attempt, or None since a link is up, or if the peer just closed it.
         attempt: how many attempts were begun since there was a link.
     """
@@ -152,6 +161,7 @@ class Lifecycle:
         on_state: Callable[[State], None] | None = None,
     ) -> None:
         self.heard = False
+        self.begun: int | None = None
         self.cause: Exception | None = None
         self.attempt = 0
         self._config = config
@@ -168,6 +178,8 @@ class Lifecycle:
         self._quiet_since = now
         self._up_since = now
         self._unanswered = 0
+        self._awaited: int | None = None
+        self._awaited_since = now
 
     @property
     def state(self) -> State:
@@ -195,6 +207,7 @@ class Lifecycle:
         self.heard = False
         self._looked_at = self._quiet_since = self._up_since = now
         self._unanswered = 0
+        self._awaited = None
         self._enter(phase)
 
     def link_lost(self, now: float, error: Exception | None) -> None:
@@ -283,6 +296,12 @@ class Lifecycle:
             self.heard = False
             self._quiet_since = now
             self._unanswered = 0
+        if self.begun is None or self.begun != self._awaited or overslept:
+            self._awaited = self.begun
+            self._awaited_since = now
+        elif now >= self._awaited_since + _PATIENCE * interval:
+            self._looked_at = self._quiet_since = self._awaited_since = math.inf
+            return [Action.DECLARE_STUCK]
         if now < self._quiet_since + interval:
             return []
         if self._unanswered == 0 or (overslept and self._unanswered == 1):

@@ -129,6 +129,11 @@ class Receiver:
             self._view[:rest] = bytes(self._view[position:end])
         self._end = rest
 
+    @property
+    def begun(self) -> int | None:
+        """The number of the frame that has come in part, or None."""
+        return self.count if self._end or self._landing is not None else None
+
     def take_lone(self, count: int) -> bool:
         """Take what was received if it is one whole message, as it mostly is in an exchange of requests and answers.
 

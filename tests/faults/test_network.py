@@ -30,7 +30,7 @@ def test_a_link_that_ends_within_a_frame_loses_and_repeats_nothing(
         server = listener.accept(DEADLINE)
         for offset in offsets:
             for sender, receiver in ((client, server), (server, client)):
-                message = b"%d " % offset + bytes(200)
+                message = b"%d " % offset + bytes(offsets.stop)
                 made = relay.links_made
                 relay.cut_after(offset, to_client=sender is server, reset=reset)
                 sender.send(message)

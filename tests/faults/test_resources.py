@@ -22,8 +22,6 @@ from stranger import Stranger
 def test_a_server_out_of_descriptors_serves_who_is_there_and_others_when_some_have_left(
     api: Api, backend: str, role: str
 ) -> None:
-    if backend == "zmq":
-        pytest.skip("over zmq a client that was served before was seen to wait for its answer in vain: not covered yet")
     with running(role, "127.0.0.1:0") as (process, address), ExitStack() as stack:
         served: list[tcpconn.Connection] = []
         pools: list[tcpconn.Pool] = []
@@ -56,8 +54,6 @@ def test_a_server_out_of_descriptors_serves_who_is_there_and_others_when_some_ha
 
 @pytest.mark.parametrize("role", ["starved-blocking", "starved-asyncio"])
 def test_a_client_out_of_descriptors_is_told_so_and_connects_once_there_are_some(backend: str, role: str) -> None:
-    if backend == "zmq":
-        pytest.skip("libzmq gives descriptors back when it likes, and with one or two of them it may hang: not covered yet")
     with running("echo", "127.0.0.1:0") as (_, address):
         code, said, complaints = outcome(role, address)
     assert code == 0, complaints

@@ -506,6 +506,7 @@ class End:
         if self._scheduled != deadline:
             return
         self._scheduled = float("inf")
+        self.lifecycle.begun = self.session.receiver.begun
         for action in self.lifecycle.tick(self.now):
             self._act(action)
         self._reschedule()
@@ -520,6 +521,9 @@ class End:
             case Action.DECLARE_DEAD:
                 assert self.link is not None
                 self.link_lost(self.link, TimeoutError("silence"))
+            case Action.DECLARE_STUCK:
+                assert self.link is not None
+                self.link_lost(self.link, TimeoutError("a frame without an end"))
             case Action.GIVE_UP:
                 self.finish("the link could not be restored", in_order=False)
             case Action.CLOSE_IDLE:

@@ -395,6 +395,47 @@ def test_a_death_is_declared_once() -> None:
     assert life.tick(after=100.0) == []
 
 
+def test_a_peer_that_does_not_finish_what_it_has_begun_is_declared_stuck_though_it_is_heard() -> None:
+    life = Life(dials=False)
+    taken = 0
+    for _ in range(100):
+        taken += 1
+        life.life.heard, life.life.begun = True, taken
+        assert life.tick(2.0) == []
+    since = life.now
+    actions: list[Action] = []
+    while not actions:
+        assert life.now < since + 40.0
+        life.life.heard = True
+        actions = life.tick(2.0)
+    assert actions == [Action.DECLARE_STUCK]
+    assert life.now == since + 32.0
+    life.life.heard = True
+    assert life.tick(100.0) == []
+
+
+def test_what_was_begun_on_a_lost_link_does_not_count_on_the_next_one() -> None:
+    life = Life(dials=False)
+    life.life.begun = 7
+    for _ in range(15):
+        life.life.heard = True
+        assert life.tick(2.0) == []
+    life.lose()
+    life.life.link_up(life.now)
+    for _ in range(15):
+        life.life.heard = True
+        assert life.tick(2.0) == []
+
+
+def test_this_end_does_not_blame_the_peer_for_what_it_slept_through_itself() -> None:
+    life = Life(dials=False)
+    for _ in range(2):
+        life.life.heard, life.life.begun = True, 7
+        assert life.tick(2.0) == []
+    life.life.heard = True
+    assert life.tick(100.0) == []
+
+
 def test_the_heartbeat_begins_anew_with_each_link() -> None:
     life = connected(heartbeat_interval=8.0)
     life.tick(after=8.0)

@@ -15,6 +15,7 @@ from typing import Protocol
 import zmq
 
 from tcpconn.address import Address
+from tcpconn_zmq.descriptors import require
 
 __all__ = ["LINGER", "SharedContext"]
 
@@ -72,6 +73,7 @@ class SharedContext:
             self._open = 0
             self._pid = os.getpid()
         with self._lock:
+            require()
             try:
                 if self._context is None or self._context.closed:
                     self._context = zmq.Context(1)

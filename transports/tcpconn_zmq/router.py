@@ -2,7 +2,7 @@
 
 A peer announces itself by its first message, which may be empty (ZeroMQ's PROBE_ROUTER), and becomes a link. Which
 connection a link stands on is told by the message's descriptor; see `peers`. A connection that is not a link within the
-handshake's time is dropped, and so is one more than `max_links`.
+handshake's time is dropped, and so is one more than `max_links`, or one that takes the last descriptors of the process.
 
 A link that is closed here says goodbye; its peer then closes too. One that does not is dropped after `LINGER` seconds, the
 time that what was written before has to be sent. When the monitor tells of a disconnection, what ZeroMQ has received
@@ -23,6 +23,7 @@ from tcpconn.address import Address
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.accepted import RouterLink
 from tcpconn_zmq.context import LINGER, SharedContext
+from tcpconn_zmq.descriptors import RESERVE, available
 from tcpconn_zmq.endpoints import bound_address, inode_of, remove_file, to_bind
 from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, MORE, Lost, OwnedSocket
 from tcpconn_zmq.parts import Message
@@ -31,7 +32,8 @@ from tcpconn_zmq.waiting import Signal
 
 __all__ = ["RouterChannel"]
 
-_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_ACCEPT_FAILED | zmq.EVENT_DISCONNECTED
+# Not EVENT_ACCEPT_FAILED: without descriptors ZeroMQ tries again at once and for ever, and tells of each time.
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED
 
 
 class RouterChannel(OwnedSocket):
@@ -215,7 +217,11 @@ class RouterChannel(OwnedSocket):
                     peer: Peer[RouterLink] = Peer(value, str(self.address))
                     self._peers[value] = peer
                     self._turned_away.discard(value)
-                    if not self._accepting or len(self._peers) - self._leaving > self._options.max_links:
+                    scarce = available(RESERVE) + len(refused) < RESERVE
+                    if scarce:
+                        self.accept_error = errno.EMFILE
+                        self.acceptable.set()
+                    if scarce or not self._accepting or len(self._peers) - self._leaving > self._options.max_links:
                         peer.leaving = True
                         self._leaving += 1
                         refused.append(peer)
@@ -224,9 +230,6 @@ class RouterChannel(OwnedSocket):
                         self._alarm.add(now + self._options.handshake_timeout, now, peer)
                 elif event == zmq.EVENT_DISCONNECTED:
                     self._disconnected(self._peers.pop(value, None))
-                else:
-                    self.accept_error = value or errno.EMFILE
-                    self.acceptable.set()
         for peer in refused:
             if self._peers.get(peer.fd) is peer:
                 peer.shut_down()
