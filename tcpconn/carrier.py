@@ -122,28 +122,37 @@ class Carrier(LinkWriter):
 
     def link_lost(self, reason: Exception | None) -> None:
         """Let go of the link; the lifecycle decides what follows. The lock is held."""
-        link = self.link
-        if link is None or self.session is None:
+        if self.link is None or self.session is None:
             return
-        self.session.link_down()
+        try:
+            self._let_go(self.session, reason)
+        except BaseException:
+            # An interrupt in its middle, of which nobody would make good what is left to do.
+            self._scheduled = float("inf")
+            self._let_go(self.session, reason)
+            raise
+
+    def _let_go(self, session: Session, reason: Exception | None) -> None:
+        session.link_down()
         self._drop_link()
-        farewell = self.session.farewell
+        farewell = session.farewell
         # A peer that is shutting down still has its streams served, over a new link if it loses this one.
         if farewell is not None and farewell[0] != Code.SHUTTING_DOWN:
             code, text = farewell
             self.end(text or Code.describe(code), in_order=code == Code.CLOSED)
             return
-        log.info("link to %s lost: %s", self.address, reason or "the peer closed it")
-        self.lifecycle.link_lost(time.monotonic(), reason)
+        if self.lifecycle.linked:
+            log.info("link to %s lost: %s", self.address, reason or "the peer closed it")
+            self.lifecycle.link_lost(time.monotonic(), reason)
         self.wake_all()
         self.reschedule()
 
     def _drop_link(self) -> None:
         link, seat = self.link, self.seat
-        self.link = self.seat = self.sink = None
-        self.leftover = None
         if link is not None:
             self.keeper.dismiss(link, seat)
+        self.link = self.seat = self.sink = None
+        self.leftover = None
 
     def violated(self, error: ProtocolError) -> None:
         """Say goodbye to a peer that broke the rules, and end the session. The lock is held."""
@@ -167,13 +176,14 @@ class Carrier(LinkWriter):
     def interrupted(self) -> None:
         """End a session that an exception, of a signal's handler perhaps, has left half changed. The lock is held."""
         assert self.session is not None
-        self.session.outbox.under_way = False
         text = "an interrupt, an exception of a signal's handler, came in the middle of sending or receiving"
         if self.link is not None and not self._writing and self.leftover is None:
             # Past the batch, which may be as half done as the rest.
             with suppress(OSError):
                 self.link.write([goaway(Code.INTERNAL_ERROR, text).encode()])
         self.end(f"{text}; connect anew")
+        # Last, so that where another interrupt comes before that, the next to write or receive ends the session.
+        self.session.outbox.under_way = False
 
     def goodbye(self, code: Code, text: str) -> None:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""

@@ -187,6 +187,11 @@ class Lifecycle:
         return self._phase.state
 
     @property
+    def linked(self) -> bool:
+        """Whether it takes the link for up."""
+        return self._phase.linked
+
+    @property
     def deadline(self) -> float:
         """When `tick` must be called next, at the latest; `math.inf` if never."""
         if self._phase is _Phase.CLOSED:

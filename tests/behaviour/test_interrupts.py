@@ -17,6 +17,10 @@ from behaving import DEADLINE
 
 INTERRUPTS = 20
 ROUNDS = 2
+AGAIN = 0.05
+
+# What pyzmq drops it complains of.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 class Interrupted(BaseException):
@@ -25,14 +29,18 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interrupting() -> Iterator[Callable[[float], None]]:
-    """Yield what sets the time, in seconds of the process's own, after which `Interrupted` is raised once; 0 is never."""
+    """Yield what sets the time, in seconds of the process's own, after which `Interrupted` is raised; 0 is never.
+
+    It is raised again after `AGAIN`, as a user would press Ctrl-C again: pyzmq drops an exception that comes while it frees a
+    message.
+    """
 
     def handler(*_: object) -> None:
         raise Interrupted
 
     before = signal.signal(signal.SIGVTALRM, handler)
     try:
-        yield lambda seconds: signal.setitimer(signal.ITIMER_VIRTUAL, seconds) and None
+        yield lambda seconds: signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN) and None
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
@@ -48,7 +56,10 @@ def interrupted_again_and_again(step: Callable[[], object]) -> tuple[int, tcpcon
                 while True:
                     step()
             except Interrupted:
-                pass
+                # Which the next one may be ahead of.
+                with suppress(Interrupted):
+                    interrupt_after(0)
+                interrupt_after(0)
             except tcpconn.ConnectionLost as lost:
                 interrupt_after(0)
                 return count, lost
@@ -57,8 +68,6 @@ def interrupted_again_and_again(step: Callable[[], object]) -> tuple[int, tcpcon
 
 @pytest.fixture
 def ends(backend: str) -> Iterator[Callable[[], tuple[tcpconn.Connection, tcpconn.Connection]]]:
-    if backend == "zmq":
-        pytest.skip("pyzmq drops an exception that comes while it frees a message, and what was taken from ZeroMQ with it")
     config = tcpconn.Config(backend=backend, resume_timeout=2)
     with tcpconn.Pool(config) as pool, tcpconn.listen("127.0.0.1:0", config=config) as listener:
 
@@ -134,4 +143,4 @@ def test_of_what_is_received_an_interrupt_takes_no_more_than_the_message_that_it
         assert not thread.is_alive()
         near.close() if lost is None else None
         assert received == sorted(set(received))
-        assert received[-1] - len(received) <= interrupts, lost
+        assert max(received, default=0) - len(received) <= interrupts, lost

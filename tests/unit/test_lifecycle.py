@@ -397,9 +397,7 @@ def test_a_death_is_declared_once() -> None:
 
 def test_a_peer_that_does_not_finish_what_it_has_begun_is_declared_stuck_though_it_is_heard() -> None:
     life = Life(dials=False)
-    taken = 0
-    for _ in range(100):
-        taken += 1
+    for taken in range(100):
         life.life.heard, life.life.begun = True, taken
         assert life.tick(2.0) == []
     since = life.now

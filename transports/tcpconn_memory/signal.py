@@ -34,14 +34,15 @@ class Signal:
         """Raise it."""
         with self._lock:
             if not self._raised and not self._closed and self._pid == os.getpid():
-                self._raised = True
                 with suppress(OSError):
                     self._mouth.send(b"\0")
+                self._raised = True
 
     def clear(self) -> None:
         """Lower it."""
         with self._lock:
-            if self._raised and not self._closed:
+            if not self._closed:
+                # First, and whatever was sent is taken: an interrupt may have come between the two, here or there.
                 self._raised = False
                 with suppress(OSError):
                     self._ear.recv(16)

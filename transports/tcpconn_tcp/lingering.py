@@ -31,7 +31,8 @@ Ending = tuple[socket.socket, Callable[[], None], float]
 class _Lingering:
     """The sockets that wait for their peers, and one thread for as long as there are any.
 
-    `_lock` guards `_arrived` and `_waker`, which is there while the thread runs.
+    `_lock` guards `_arrived` and `_waker`, which is there while the thread runs. The thread sets it itself, so that an
+    interrupt while it is started, which takes a while, leaves neither a thread nor a socket that nobody knows of.
     """
 
     def __init__(self) -> None:
@@ -47,26 +48,33 @@ class _Lingering:
             OSError: there is no descriptor for waking it.
         """
         with self._lock:
-            if self._waker is None:
-                waker = Waker()
-                thread = threading.Thread(target=self._run, args=(waker,), name="tcpconn-tcp-lingering", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    waker.close()
-                    raise
-                self._waker = waker
             self._arrived.append(ending)
-            self._waker.set()
+            if self._waker is not None:
+                self._waker.set()
+                return
+            waker: Waker | None = None
+            try:
+                waker = Waker()
+                threading.Thread(target=self._run, args=(waker,), name="tcpconn-tcp-lingering", daemon=True).start()
+            except (RuntimeError, OSError):
+                self._arrived.remove(ending)
+                if waker is not None:
+                    waker.close()
+                raise
 
     def _run(self, waker: Waker) -> None:
+        with self._lock:
+            if self._waker is not None:
+                waker.close()
+                return
+            self._waker = waker
         staying: dict[int, Ending] = {}
         poll = select.poll()
         poll.register(waker.fileno(), select.POLLIN)
         while True:
             with self._lock:
                 arrived, self._arrived = self._arrived, []
-                if not arrived and not staying and self._waker is waker:
+                if not arrived and not staying:
                     self._waker = None
                     break
             for ending in arrived:
@@ -119,7 +127,13 @@ def close_when_the_peer_has(connected: socket.socket, on_close: Callable[[], Non
         connected: the socket, which nobody else uses any more.
         on_close: called when it is closed, by this thread or another.
     """
-    if not _has_ended(connected):
+    try:
+        ended = _has_ended(connected)
+    except BaseException:
+        connected.close()
+        on_close()
+        raise
+    if not ended:
         try:
             _lingering.add((connected, on_close, time.monotonic() + LIMIT))
         except (RuntimeError, OSError):

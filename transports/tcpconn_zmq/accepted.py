@@ -114,10 +114,14 @@ class RouterLink:
 
     def close(self) -> None:
         """Say goodbye and drop the peer: see `router`."""
-        if not self._closed:
-            self._closed = True
-            if self._pid == os.getpid():  # a forked child has no part in its parent's sockets
-                self._channel.post((self, None))
+        # A forked child has no part in its parent's sockets.
+        if self.end() and self._pid == os.getpid():
+            self._channel.post((self, None))
+
+    def end(self) -> bool:
+        """Take and deliver nothing any more; say whether that is new, so that the peer is to be told."""
+        closed, self._closed = self._closed, True
+        return not closed
 
     @staticmethod
     def _pass_on(sink: Sink, data: bytes | memoryview | Lost) -> int:

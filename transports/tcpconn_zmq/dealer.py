@@ -161,9 +161,16 @@ class DealerLink(OwnedSocket):
                 self._finish(0)
 
     def _pull(self) -> bool:
+        inbox = self._inbox
+        if self._spoilt:
+            self._armed = True
+            self._loss = self._loss or InterruptedError(errno.EINTR, "an interrupt came in the middle of sending or receiving")
+            if not self._ended:
+                self._ended = True
+                inbox.append((self, Lost(self._loss)))
+            return bool(inbox)
         if self._monitor_ready:
             self._note_events()
-        inbox = self._inbox
         receive = self._receive
         size = 0
         try:

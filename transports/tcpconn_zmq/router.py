@@ -93,7 +93,9 @@ class RouterChannel(OwnedSocket):
             self._accepting = False
             with suppress(IndexError):  # another thread may be taking them
                 while True:
-                    self.accepted.popleft().close()
+                    link = self.accepted.popleft()
+                    if link.end():
+                        self._close(link)
             self.acceptable.close()
             self._note_events()
             for peer in list(self._peers.values()):
@@ -139,6 +141,8 @@ class RouterChannel(OwnedSocket):
         super()._finish(linger)
 
     def _pull(self) -> bool:
+        if self._spoilt:
+            self._begin_anew()
         if self._monitor_ready:
             self._note_events()
         if self._alarmed:
@@ -177,6 +181,24 @@ class RouterChannel(OwnedSocket):
         if self._dying:
             self._bury(count)
         return bool(inbox)
+
+    def _begin_anew(self) -> None:
+        """Give all links up, since it is not known of which something may be lost, and find the next message's beginning."""
+        with suppress(zmq.ZMQError):
+            self._send(b"", zmq.NOBLOCK)  # the end of a message that was begun, or one without a receiver, which is dropped
+        with suppress(zmq.ZMQError):
+            while self._get(zmq.RCVMORE):
+                self._receive(zmq.NOBLOCK)
+        self._note_events()
+        for link in self._links.values():
+            link.broken = True
+            if not link.ended:
+                link.ended = True
+                text = "an interrupt came in the middle of sending or receiving"
+                self._inbox.append((link, Lost(InterruptedError(errno.EINTR, text))))
+        for peer in list(self._peers.values()):
+            self._drop(peer)
+        self._spoilt = False
 
     def _newcomer(self, identity: bytes, frame: zmq.Frame) -> RouterLink | None:
         """Make a link of a peer that was not heard of before; None if it is not wanted."""

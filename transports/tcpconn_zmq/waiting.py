@@ -10,6 +10,7 @@ import select
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 __all__ = ["Signal", "Waiter"]
 
@@ -43,21 +44,24 @@ class Signal:
         with self._lock:
             if self._is_set or self._fd < 0:
                 return
-            self._is_set = True
             if sys.platform == "linux":
                 os.eventfd_write(self._fd, 1)
             elif self._pair is not None:
                 self._pair[1].send(b"\0")
+            self._is_set = True
 
     def clear(self) -> None:
         """Make the descriptor unreadable."""
         with self._lock:
-            if self._is_set and self._fd >= 0:
+            if self._fd < 0:
+                return
+            # First, and read whatever was set: an interrupt may have come between the two, here or there.
+            self._is_set = False
+            with suppress(BlockingIOError):
                 if sys.platform == "linux":
                     os.eventfd_read(self._fd)
                 elif self._pair is not None:
-                    self._pair[0].recv(1)
-                self._is_set = False
+                    self._pair[0].recv(4096)
 
     def close(self) -> None:
         """Release the descriptor; later calls of `set` and `clear` do nothing."""
