@@ -20,12 +20,20 @@ from tcpconn.frames import Code, Hello, goaway
 from tcpconn.handshake import HelloReader, check_answer
 from tcpconn.lifecycle import Action, Lifecycle, State
 from tcpconn.payloads import rest_of
+from tcpconn.receiver import Receiver
 from tcpconn.session import Session
 from tcpconn.stream import Stream
 
 ACK_DELAY = 0.005
 FLUSH_DELAY = 0.0005
 HANDSHAKE_TIMEOUT = 2.0
+
+
+class _Receiver(Receiver):
+    """With a buffer of 32 KiB instead of 256, for one is made for each link and most links carry little."""
+
+    def _renew_buffer(self, size: int = 32 * 1024) -> None:
+        super()._renew_buffer(size)
 
 
 class Waiting(Protocol):
@@ -70,6 +78,7 @@ class World:
                 theirs=limits[not client],
                 chunk_size=chunk_size,
                 peer="the server" if client else "the client",
+                receiver=_Receiver,
             )
             if draw.random() < 0.3:
                 # So little that it is often reached.
@@ -188,8 +197,9 @@ class Pipe:
         self.last_arrival = 0.0
         self.stalled_until = 0.0
         self._world = world
-        # Narrow ones take most of the time that all of it takes, and find no more than others.
-        widths = (3000, 45_000, 3_000_000, 3_000_000) if world.large else (100, 1500, 1500, *(100_000,) * 5)
+        # Narrow ones take most of the time that all of it takes, and find no more than others. Those narrower than a large
+        # chunk are there for links to be cut while one is received.
+        widths = (3000, 45_000, 3_000_000, 3_000_000) if world.large else (250, 1500, 1500, *(100_000,) * 5)
         self._capacity = world.random.choice(widths)
         self._under_way: deque[bytes] = deque()
         self._link = link
@@ -205,13 +215,13 @@ class Pipe:
         world = self._world
         draw = world.random.random
         self.size += taken
-        start = 0
-        while start < taken:
-            size = taken - start
-            if size > 1 and draw() < 0.2:
-                size = 1 + int(draw() * (size - 1))
-            self._under_way.append(data[start : start + size])
-            start += size
+        rest = data if taken == len(data) else data[:taken]
+        while rest:
+            piece, rest = rest, b""
+            if len(piece) > 1 and draw() < 0.2:
+                size = 1 + int(draw() * (len(piece) - 1))
+                piece, rest = piece[:size], piece[size:]
+            self._under_way.append(piece)
             arrival = world.now + world.delay * draw() if world.delay else world.now
             if arrival > self.last_arrival:
                 self.last_arrival = arrival
