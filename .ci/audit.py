@@ -25,7 +25,10 @@ def main() -> int:
         wanted.flush()
         command = [sys.executable, "-m", "pip_audit", "--format=json", "--progress-spinner=off", f"--timeout={PATIENCE}"]
         done = subprocess.run(
-            [*command, "--no-deps", "--disable-pip", f"--requirement={wanted.name}"], capture_output=True, text=True, check=False
+            [*command, "--no-deps", "--disable-pip", f"--requirement={wanted.name}"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     try:
         audited = json.loads(done.stdout)["dependencies"]
