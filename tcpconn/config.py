@@ -204,7 +204,7 @@ class Config:
             ConfigError: as `load` and `replace` do.
         """
         if config is None:
-            return cls._load(overrides, fresh=False)
+            return cls._load(overrides, fresh=False) if overrides else _usual()
         return config.replace(**overrides) if overrides else config
 
     @classmethod
@@ -317,6 +317,22 @@ def _check_pairs(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
         for needed, why in _NEEDS.get(name, ()):
             if not values[needed] and values[name] != _SETTINGS[name].default:
                 raise ConfigError(f"{name} (from {source}) {why}")
+
+
+def _usual() -> Config:
+    """Return what `Config.resolve` finds without keywords, and as long as nothing has changed that it depends on, at once."""
+    global _found
+    environment = from_environment()
+    table = from_file(environment.get(FILE_VARIABLE), fresh=False)[1]
+    known_environment, known_table, config = _found
+    if config is None or environment is not known_environment or (table is not known_table and (table or known_table)):
+        config = Config._load({}, fresh=False)
+        _found = environment, table, config
+    return config
+
+
+_found: tuple[Mapping[str, str] | None, Mapping[str, Any], Config | None] = (None, {}, None)
+"""The environment and the file's table that `_usual` has looked at last, and what came of them."""
 
 
 def _collect(overrides: Mapping[str, Any], *, fresh: bool) -> tuple[dict[str, Any], dict[str, str]]:

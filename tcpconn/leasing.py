@@ -55,9 +55,11 @@ class SharedLinks(ABC):
                 raise ConnectError(f"cannot connect to {address}: this pool is closed")
             carrier = self._carriers.get(key)
             if carrier is not None and carrier.lifecycle.state in _USABLE:
-                self._users[carrier] += 1
-                with carrier.lock:
-                    carrier.lifecycle.in_use(time.monotonic())
+                users = self._users[carrier]
+                self._users[carrier] = users + 1
+                if not users:
+                    with carrier.lock:
+                        carrier.lifecycle.in_use(time.monotonic())
                 return carrier
             carrier = _PooledCarrier(self, key, self._keeper())
             carrier.dial = self._dialer(transport, address)
