@@ -480,10 +480,12 @@ class End:
     def pump(self) -> None:
         """Write what there is, as far as the link takes it."""
         session = self.session
+        wrote = False
         while (link := self.link) is not None:
             buffers = self.leftover or session.take()
             if not buffers:
                 break
+            wrote = True
             taken = link.pipes[self.client].write(buffers)
             if not taken and self.leftover is not None:
                 break
@@ -492,7 +494,8 @@ class End:
                 break
         if session.mux.woken:
             self._wake_woken()
-        self.after_write(self)
+        if wrote:
+            self.after_write(self)
 
     def pump_soon(self) -> None:
         """Write a little later, with what else has come by then."""

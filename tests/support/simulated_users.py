@@ -226,6 +226,7 @@ class Users:
     def __init__(self, world: World) -> None:
         self.world = world
         self.talks: list[Talk] = []
+        self._busy: list[Talk] = []
         self.refused = 0
         self.to_open = world.random.choice((1, 2, 4))
         self._opening: dict[tuple[bool, int], Talk] = {}
@@ -248,13 +249,20 @@ class Users:
         talk = Talk(name, end)
         self._opening[(end.client, stream.number)] = talk
         self.talks.append(talk)
+        self._busy.append(talk)
         talk.join(end, stream)
         end.pump()
 
     def _opened(self, end: End, stream: Stream) -> None:
-        self._opening.pop((not end.client, stream.number)).join(end, stream)
+        talk = self._opening.pop((not end.client, stream.number))
+        talk.join(end, stream)
+        self._busy.append(talk)
 
     @property
     def done(self) -> bool:
         """Whether nobody has anything left to do."""
-        return not self.to_open and all(user.done for talk in self.talks for user in talk.users)
+        # Asked after each step, so those who were found to be done are not asked again.
+        busy = self._busy
+        while busy and all(user.done for user in busy[-1].users):
+            busy.pop()
+        return not self.to_open and not busy
