@@ -92,6 +92,26 @@ def test_a_changed_byte_ends_in_delivery_or_in_an_error_and_hurts_nobody_else(ec
     assert bystander.stats().reconnects == 0
 
 
+@pytest.mark.parametrize("to_client", [False, True], ids=["to-server", "to-client"])
+def test_a_message_whose_length_was_changed_is_sent_again_though_heartbeats_go_on(
+    listen: Listen, connect: Connect, backend: str, to_client: bool
+) -> None:
+    settings = {"heartbeat_interval": 0.1}
+    listener = listen(**settings)
+    with relayed(listener) as relay:
+        client = connect(relay.address, **settings)
+        server = listener.accept(DEADLINE)
+        sender, receiver = (server, client) if to_client else (client, server)
+        sender.send(b"before")
+        assert receiver.receive(DEADLINE) == b"before"
+        sender.flush(DEADLINE)
+        # The last but one byte of the length: 65,280 bytes seem to follow, and ZeroMQ has two bytes of its own before it.
+        relay.corrupt(12 if backend == "zmq" else 10, to_client=to_client)
+        sender.send(b"")
+        assert receiver.receive(DEADLINE) == b""
+        assert client.stats().reconnects >= 1
+
+
 def test_a_spoilt_frame_header_never_reaches_a_user_as_a_message(listen: Listen, connect: Connect, backend: str) -> None:
     listener = listen(resume_timeout=1.0)
     with relayed(listener) as relay:
