@@ -17,7 +17,7 @@ from typing import Any
 
 from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, FrameType
 
-__all__ = ["LEAST_EQUAL", "count_equal", "cut_equal", "frame_run", "leading_bytes", "select_run"]
+__all__ = ["LEAST_EQUAL", "count_equal", "cut_equal", "frame_run", "iter_mixed", "leading_bytes", "select_run"]
 
 _DATA = int(FrameType.DATA)
 _WHOLE = FIRST | LAST
@@ -112,3 +112,16 @@ def cut_equal(data: bytes | bytearray | memoryview, position: int, length: int, 
 @lru_cache(maxsize=64)
 def _bodies(length: int) -> struct.Struct:
     return struct.Struct(f"{HEADER_SIZE}x{length}s" * LEAST_EQUAL)
+
+
+def iter_mixed(data: bytes, position: int, length: int, count: int) -> Iterable[tuple[int, int, int, bytes]]:
+    """Return the header's three words and the body, `length` bytes, of each of `count` frames from `position` on.
+
+    They are cut as if all were so long; the third word says whether each is.
+    """
+    return _frames(length).iter_unpack(memoryview(data)[position : position + count * (length + HEADER_SIZE)])
+
+
+@lru_cache(maxsize=64)
+def _frames(length: int) -> struct.Struct:
+    return struct.Struct(f"!III{length}s")

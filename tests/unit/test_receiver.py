@@ -91,6 +91,56 @@ def test_a_link_lost_at_any_byte_and_its_whole_frames_counted_gives_the_same_sta
 # -- where bytes go
 
 
+OTHERS = {
+    "nothing": b"",
+    "a longer one": data(bytes(10), WHOLE, 3),
+    "as long a chunk": data(total(100), FIRST, 5),
+    "a control frame": frames.ping(1).encode(),
+    "an end": frames.close(9).encode(),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    numbers=st.lists(st.sampled_from([1, 3, 7]), min_size=1, max_size=8),
+    rounds=st.integers(1, 40),
+    length=st.sampled_from([0, 8, 100]),
+    other=st.sampled_from(list(OTHERS)),
+    at=st.integers(0, 400),
+)
+def test_messages_of_one_length_of_many_streams_are_received_as_one_by_one(
+    numbers: list[int], rounds: int, length: int, other: str, at: int
+) -> None:
+    each = [data(bytes([index % 256]) * length, WHOLE, number) for index, number in enumerate(numbers * rounds)]
+    each.insert(min(at, len(each)), OTHERS[other])
+
+    apart, together = End(5), End(5)
+    for frame in each:
+        apart.receive(frame)
+    together.receive(b"".join(each))
+
+    assert together.state() == apart.state()
+
+
+def test_messages_of_many_streams_wake_each_stream_that_is_waited_for_once() -> None:
+    end = End(4)
+    for number in (1, 5):
+        end.stream(number).waiting_list().append(object())
+    end.receive(b"".join(data(b"x" * 100, WHOLE, number) for number in (1, 3, 5, 7)) * 50)
+
+    assert end.mux.woken.count(end.stream(5)) == 1
+    assert 1 <= end.mux.woken.count(end.stream(1)) <= 2, "the first one is received by itself"
+    assert len(end.mux.woken) <= 3
+    assert [len(end.take(number)) for number in (1, 3, 5, 7)] == [50] * 4
+
+
+def test_credit_holds_for_each_of_many_streams() -> None:
+    end = End(2, credit=20 * (100 + HEADER_SIZE))
+    with pytest.raises(ProtocolError, match="credit"):
+        end.receive(b"".join(data(b"x" * 100, WHOLE, number) for number in (1, 3)) * 21)
+    assert end.receiver.count == 40
+
+
 def test_a_large_body_is_received_straight_into_the_memory_of_its_message() -> None:
     end = End()
     message = bytes(range(250)) * 400
