@@ -325,7 +325,7 @@ def _usual() -> Config:
     environment = from_environment()
     table = from_file(environment.get(FILE_VARIABLE), fresh=False)[1]
     known_environment, known_table, config = _found
-    if config is None or environment is not known_environment or (table is not known_table and (table or known_table)):
+    if config is None or environment is not known_environment or table is not known_table:
         config = Config._load({}, fresh=False)
         _found = environment, table, config
     return config

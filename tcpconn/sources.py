@@ -59,6 +59,10 @@ _environment: tuple[dict[Any, Any] | None, Mapping[str, str]] = (None, {})
 """The environment when it was last looked through, and what was found."""
 
 
+_NO_TABLE: Mapping[str, Any] = {}
+"""The table of a file that is not there, always the same object, as the table of a file is while that does not change."""
+
+
 def from_file(named: str | None, *, fresh: bool) -> tuple[str, Mapping[str, Any]]:
     """Return the path of the file, `named` or the usual one, and its table; an empty one if there is no file.
 
@@ -71,17 +75,17 @@ def from_file(named: str | None, *, fresh: bool) -> tuple[str, Mapping[str, Any]
     path = named or _DEFAULT_FILE
     if not named:
         if not fresh and time.monotonic() < _missing_until:
-            return path, {}
+            return path, _NO_TABLE
         # To raise and catch an error takes longer.
         if not os.access(path, os.F_OK):
             _missing_until = time.monotonic() + _BELIEVED
-            return path, {}
+            return path, _NO_TABLE
     try:
         status = os.stat(path)
     except OSError as error:
         if named:
             raise ConfigError(f"{FILE_VARIABLE}={named!r}: the file cannot be read: {error.strerror}") from error
-        return path, {}
+        return path, _NO_TABLE
     return path, _read_file(os.path.abspath(path), (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
