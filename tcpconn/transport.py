@@ -145,6 +145,15 @@ class BareLink(Protocol):
     @sink.setter
     def sink(self, sink: Sink) -> None: ...
 
+    @property
+    def brief(self) -> int:
+        """How many bytes `write` takes, for now, without letting other threads run and without calling back; 0 is none.
+
+        The caller may hold a lock during such a write. It would else, where many threads want the interpreter, find the lock
+        taken afterwards by one that was stopped with it, time and again, and nothing more would be written meanwhile.
+        """
+        ...
+
     def write(self, buffers: Sequence[Buffer]) -> int:
         """Take as many bytes of `buffers`, in order, as is possible without blocking, and return how many.
 

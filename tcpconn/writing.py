@@ -79,7 +79,10 @@ class LinkWriter(ABC):
         """End a session that an interrupt has left half changed. The lock is held."""
 
     def pump(self) -> None:
-        """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing."""
+        """Write what the session has to send, as far as the link takes it. The lock is held, and released while writing.
+
+        It is kept during a write that the link says is `brief`.
+        """
         session = self.session
         if self._writing or session is None:
             return
@@ -127,8 +130,10 @@ class LinkWriter(ABC):
         failed: OSError | None = None
         taken = 0
         lock = self.lock
+        kept = size is not None and size <= link.brief
         try:
-            lock.release()
+            if not kept:
+                lock.release()
             taken = link.write(buffers)
         except OSError as error:
             failed = error
@@ -137,7 +142,7 @@ class LinkWriter(ABC):
             log.exception("the link to %s failed in a way that it should not", self.address)
             failed = OSError(f"the backend failed: {error!r}")
         finally:
-            if not lock.acquire(False):
+            if not kept and not lock.acquire(False):
                 acquire(lock)
         if link is not self.link:
             return

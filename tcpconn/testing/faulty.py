@@ -192,6 +192,8 @@ class FaultyLink:
         written: all bytes that the inner link has taken, if they are recorded.
     """
 
+    brief = 0
+
     def __init__(self, transport: FaultyTransport, inner: Link, channel: _FaultyChannel, *, record: bool) -> None:
         self.written = bytearray()
         self._transport = transport

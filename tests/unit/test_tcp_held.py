@@ -5,14 +5,16 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+import tcpconn
 from tcpconn.address import Address
 from tcpconn.testing.contract import Ends
-from tcpconn.transport import LinkOptions, load_transport
+from tcpconn.transport import Buffer, LinkOptions, load_transport
 from tcpconn_tcp import held
+from tcpconn_tcp.link import TcpLink
 
 DEADLINE = 10.0
 
@@ -155,3 +157,30 @@ def test_a_link_keeps_the_interpreter_after_a_write_that_took_long_and_no_longer
     assert far.sink.data == b"".join(b"%02d!" % number for number in range(12))
     assert calls == (10 if crowded else 0)
     ends.settle()
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_whoever_writes_keeps_the_lock_only_while_no_other_thread_can_run(
+    crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "LONG", -1.0 if crowded else float("inf"))
+    monkeypatch.setattr(held, "CALLS", 2)
+    seen: list[tuple[bool, bool]] = []
+    usual = TcpLink.write
+
+    def looked_at(link: TcpLink, buffers: Sequence[Buffer]) -> int:
+        if link is near.carrier.link:
+            seen.append((link.brief > 0, near.carrier.lock._is_owned()))  # type: ignore[attr-defined]
+        return usual(link, buffers)
+
+    with (
+        tcpconn.listen("127.0.0.1:0", backend="tcp") as listener,
+        tcpconn.connect(listener.address, backend="tcp") as near,
+        listener.accept(DEADLINE) as far,
+    ):
+        monkeypatch.setattr(TcpLink, "write", looked_at)
+        for _ in range(10):
+            near.send_many([b"ping", b"pong"])
+            assert far.receive(DEADLINE) + far.receive(DEADLINE) == b"pingpong"
+    assert all(brief == kept for brief, kept in seen)
+    assert {brief for brief, _ in seen} == ({False, True} if crowded else {False})

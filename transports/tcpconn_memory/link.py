@@ -24,6 +24,7 @@ class MemoryLink:
     """
 
     sink: Sink
+    brief = 0
 
     def __init__(self, peer: str) -> None:
         self.on_close: Callable[[], None] | None = None

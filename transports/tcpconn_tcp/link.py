@@ -47,6 +47,9 @@ class TcpLink:
     are looked at. So the descriptor is given back by whoever comes last, and never while a call is using it, without a lock
     on the way of the messages. `_releasing` guards `_released` alone. `_crowded`, which the writer sets, is how many more
     writes, and the reads meanwhile, are to keep the interpreter.
+
+    Attributes:
+        brief: how many bytes `write` takes without letting other threads run; 0 while it lets them.
     """
 
     sink: Sink
@@ -57,7 +60,7 @@ class TcpLink:
         connected.setblocking(False)
         self._socket = connected
         self._descriptor = connected.fileno()
-        self._crowded = 0
+        self._crowded = self.brief = 0
         self._receive = held.Receiver(self._descriptor).receive
         self._peer = peer
         self._on_release = on_release
@@ -182,10 +185,10 @@ class TcpLink:
         try:
             if self._closed:
                 raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
-            if len(buffers) == 1:
+            if len(buffers) == 1 and not self._crowded:
                 return self._socket.send(buffers[0])
             size = sum(map(len, buffers))
-            if size < self._join_below * len(buffers):
+            if size < self._join_below * len(buffers) or size <= self.brief:
                 return self._send(b"".join(buffers), size)
             return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
         except BlockingIOError:
@@ -200,6 +203,8 @@ class TcpLink:
             return self._socket.send(data)
         if self._crowded:
             self._crowded -= 1
+            if not self._crowded:
+                self.brief = 0
             return held.send(self._socket, self._descriptor, data)
         begun = monotonic()
         try:
@@ -207,6 +212,7 @@ class TcpLink:
         finally:
             if monotonic() - begun > held.LONG:
                 self._crowded = held.CALLS
+                self.brief = held.MOST
 
     def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
         """Wait until the socket may be read or written."""

@@ -37,6 +37,8 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         gather: see `LinkOptions`.
     """
 
+    brief = 0
+
     def __init__(self, on_made: Callable[[LoopTcpLink], None] | None = None, *, gather: bool = True) -> None:
         self.peer = "(not connected)"
         self._loop = asyncio.get_running_loop()

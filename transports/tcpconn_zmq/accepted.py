@@ -35,6 +35,8 @@ class RouterLink:
         ended: whether `link_lost` is in the channel's inbox or was delivered.
     """
 
+    brief = 0
+
     def __init__(self, channel: RouterChannel, identity: bytes, standing_on: Peer[RouterLink] | None) -> None:
         self.identity = identity
         self.standing_on = standing_on

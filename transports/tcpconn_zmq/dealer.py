@@ -56,6 +56,7 @@ class DealerLink(OwnedSocket):
     """The link and its channel. Any thread writes or closes; one reads."""
 
     sink: Sink
+    brief = 0
 
     def __init__(self, context: SharedContext, address: Address, endpoint: str, options: LinkOptions) -> None:
         super().__init__(context, zmq.DEALER, endpoint, options, zmq.EVENT_HANDSHAKE_SUCCEEDED | _ENDED)
