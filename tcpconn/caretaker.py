@@ -119,9 +119,8 @@ class Caretaker:
 
     def owe_flush(self, carrier: LinkWriter) -> None:
         """Have a carrier write what a thread left in its batch, after its `flush_interval`."""
-        self._flush_interval = carrier.flush_interval
         self._flushes.append(carrier)
-        if not self._flushing:
+        if not self._flushing or carrier.flush_interval < self._flush_interval:
             self._poke()
 
     def abandoned(self, seat: Seat) -> None:
@@ -268,6 +267,7 @@ class Caretaker:
         if self._errands:
             timeout = 0.0
         elif self._flushes:
+            self._flush_interval = min(carrier.flush_interval for carrier in tuple(self._flushes))
             timeout = min(timeout, self._flush_interval)
             self._flushing = True
         elif self._acks or self._resting:

@@ -191,7 +191,8 @@ class LinkWriter(ABC):
                 others on the link may be nonetheless.
         """
         session = self.session
-        if session is not None and session.outbox.batch_bytes < BATCH_BYTES:
+        # What is in the ring is more than a batch: a long message, or what others have sent behind a full one.
+        if session is not None and session.outbox.batch_bytes < BATCH_BYTES and not session.outbox.ring:
             now = time.monotonic()
             if stream.turned or now - self.last_write >= self.flush_interval:
                 stream.turned = False
