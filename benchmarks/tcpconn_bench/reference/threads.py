@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from threading import Barrier, Thread
 from time import perf_counter
@@ -81,14 +82,16 @@ class _Threads:
 class Dialling(_Threads):
     """The dialling end."""
 
-    def __init__(self, address: str, connections: int) -> None:
+    def __init__(self, address: str, connections: int, cpus: Collection[int] = ()) -> None:
+        _hold_to(cpus)
         self.connections = [tcpconn.connect(address) for _ in range(connections)]
 
 
 class Listening(_Threads):
     """The listener's end."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: Collection[int] = ()) -> None:
+        _hold_to(cpus)
         self._listener = tcpconn.listen("127.0.0.1:0")
 
     def address(self) -> str:
@@ -96,6 +99,12 @@ class Listening(_Threads):
 
     def accept(self, connections: int) -> None:
         self.connections = [self._listener.accept(60) for _ in range(connections)]
+
+
+def _hold_to(cpus: Collection[int]) -> None:
+    """Hold this thread, and those that it starts, to some CPUs, if any are named."""
+    if cpus:
+        os.sched_setaffinity(0, cpus)
 
 
 def _timed(threads: int, work: Callable[[int], None], afterwards: Callable[[], None] | None = None) -> float:
@@ -129,11 +138,11 @@ def _timed(threads: int, work: Callable[[int], None], afterwards: Callable[[], N
 
 
 class _Ends:
-    """The two ends of a link with a number of connections."""
+    """The two ends of a link with a number of connections, each held to one of `cpus` if two are named."""
 
-    def __init__(self, stack: ExitStack, connections: int) -> None:
-        self.server = stack.enter_context(Actor(Listening))
-        self.client = stack.enter_context(Actor(Dialling, self.server.call(Listening.address), connections))
+    def __init__(self, stack: ExitStack, connections: int, cpus: Sequence[int] = ()) -> None:
+        self.server = stack.enter_context(Actor(Listening, cpus[:1]))
+        self.client = stack.enter_context(Actor(Dialling, self.server.call(Listening.address), connections, cpus[1:]))
         self.server.call(Listening.accept, connections)
 
     def stream(self, threads: int, size: int) -> float:
@@ -152,13 +161,22 @@ class _Ends:
 
 
 def measure_streams(rounds: int) -> Sequence[Figure]:
-    """Measure what threads that send at a time get through, on connections of their own and on one."""
+    """Measure what threads that send at a time get through, on connections of their own and on one.
+
+    Again with each process held to a CPU of its own, where there are two: what differs is where the system runs the threads.
+    """
+    figures = _measure_streams(rounds, (), "")
+    cpus = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
+    return figures + (_measure_streams(rounds, cpus, ", each end pinned") if len(cpus) == 2 else [])
+
+
+def _measure_streams(rounds: int, cpus: Sequence[int], how: str) -> list[Figure]:
     figures = []
     with ExitStack() as stack:
-        many, shared, alone = (_Ends(stack, connections) for connections in (_THREADS, 1, 1))
+        many, shared, alone = (_Ends(stack, connections, cpus) for connections in (_THREADS, 1, 1))
         for name, size in _SIZES.items():
-            each = Figure(f"{_THREADS} threads send {name} on {_THREADS} connections", "k/s", at_least(1), "one thread")
-            same = Figure(f"{_THREADS} threads send {name} on one connection", "k/s", at_least(1), "one thread")
+            each = Figure(f"{_THREADS} threads send {name} on {_THREADS} connections{how}", "k/s", at_least(1), "one thread")
+            same = Figure(f"{_THREADS} threads send {name} on one connection{how}", "k/s", at_least(1), "one thread")
             for number in range(rounds + 1):
                 base, on_many, on_one = alone.stream(1, size), many.stream(_THREADS, size), shared.stream(_THREADS, size)
                 if number:
