@@ -41,9 +41,9 @@ def test_a_short_message_of_a_burst_is_left_to_its_end(bursting: tcpconn.Connect
 def test_a_long_message_of_a_burst_is_written_at_once(bursting: tcpconn.Connection, length: int) -> None:
     carrier = bursting.carrier
     assert carrier.session is not None
+    bursting.send(b"short")
+    bursting.send(bytes(length))
     with carrier.lock:
-        bursting.send(b"short")
-        bursting.send(bytes(length))
         # Whoever is writing goes on with all that there is.
         assert carrier.blocked or carrier._writing or not carrier.session.outbox.has_output
 

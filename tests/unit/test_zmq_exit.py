@@ -63,6 +63,42 @@ def test_a_process_that_ends_while_another_thread_owns_its_socket_says_goodbye(w
             program.wait()
 
 
+LARGE_PROGRAM = """
+import sys
+import tcpconn, zmq
+from zmq.utils import garbage
+
+stop, term = garbage.gc.stop, zmq.Context.term
+
+def told_stop():
+    print("references", flush=True)
+    stop()
+
+def told_term(context):
+    term(context)
+    # That of pyzmq's own thread for references is another.
+    print("context" if context is not garbage.gc.context else "its own", flush=True)
+
+garbage.gc.stop, zmq.Context.term = told_stop, told_term
+connection = tcpconn.connect(sys.argv[1], backend="zmq")
+connection.send(bytes(10_000_000))
+"""
+
+
+def test_pyzmqs_thread_for_references_ends_when_nothing_is_sent_by_reference_any_more() -> None:
+    """It closes a socket by which ZeroMQ's I/O thread gives references back, and which must not be in use then."""
+    with tcpconn.listen("127.0.0.1:0", backend="zmq") as listener:
+        program = subprocess.Popen([sys.executable, "-c", LARGE_PROGRAM, listener.address], stdout=subprocess.PIPE, text=True)
+        try:
+            assert listener.accept(timeout=20).receive(timeout=20) == bytes(10_000_000)
+            output, _ = program.communicate(timeout=20)
+            assert program.returncode == 0
+            assert output.split()[:2] == ["context", "references"]
+        finally:
+            program.kill()
+            program.wait()
+
+
 @pytest.mark.parametrize("error", [RuntimeError, AttributeError])
 def test_a_large_part_is_sent_though_pyzmqs_thread_for_references_has_gone(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ import weakref
 from typing import Protocol
 
 import zmq
+from zmq.utils import garbage
 
 from tcpconn.address import Address
 from tcpconn_zmq.descriptors import require
@@ -28,6 +29,11 @@ _UNBINDING = 1.0
 
 _MAX_SOCKETS = 65_535
 """The most that libzmq manages; a dialled link takes three (its own and both ends of its monitor)."""
+
+
+_end_references = getattr(garbage.gc, "_atexit", None)
+"""What pyzmq does at the exit with its thread for references. Done before our own exit it closes the socket by which ZeroMQ's
+I/O thread gives references back, now and then while that uses it: libzmq aborts the process, and the message is lost."""
 
 
 class Settles(Protocol):
@@ -53,6 +59,9 @@ class SharedContext:
         self.exiting = False
         self._sockets: weakref.WeakSet[Settles] = weakref.WeakSet()
         self._unbound: dict[Address, float] = {}
+        if _end_references is not None:
+            # Done by us when there is nothing left to give back.
+            atexit.unregister(_end_references)
         atexit.register(self._at_exit)
 
     def register(self, socket: Settles) -> None:
@@ -116,8 +125,12 @@ class SharedContext:
                 self._finish()
 
     def _finish(self) -> None:
-        if self._context is not None and self._open == 0:
+        if self._open:
+            return
+        if self._context is not None:
             self._context.term()  # waits while closed sockets linger: LINGER at most
+        if _end_references is not None:
+            _end_references()
 
     def __repr__(self) -> str:
         return f"<SharedContext open={self._open}>"
