@@ -96,13 +96,15 @@ class Config:
             as many as it leaves. None: 4,096, which are threads, in the blocking API; any number in the asyncio API.
         busy_poll: how long a receiving thread or lone task polls before it sleeps, while messages lately came fast; 0 is never.
         coalesce: whether sends in a burst are gathered and written together.
-        leader_followers: this and the four that follow are switched off to measure what they are worth, and for no other
+        leader_followers: this and the five that follow are switched off to measure what they are worth, and for no other
             reason. Whether a thread that waits for a message reads the link itself; if not, the caretaker's thread
             reads for all of them. The asyncio API has no such threads.
         gather: whether tcp writes a large message from where it lies, and does not join it with its header first.
         receive_in_place: whether a large message is received into its own memory, and not into a buffer first.
         read_ahead: whether the header behind a large chunk is read with it, in one call (blocking API).
         reuse_buffers: whether the buffer that small messages are received into is used again, and not a new one each time.
+        unpaced_loopback: whether a link within this machine goes without BBR, where that is the system's congestion control:
+            its timers cost processor time, and within a machine nothing is congested (tcp and zmq, on Linux).
         flush_interval: longest time that a gathered message waits to be written.
         send_buffer, receive_buffer: size of the kernel's buffers to ask for; None leaves it to the system.
         auth_key: a secret that both ends have to know, and prove to each other that they do; None asks for no proof.
@@ -147,6 +149,7 @@ class Config:
     receive_in_place: bool = True
     read_ahead: bool = True
     reuse_buffers: bool = True
+    unpaced_loopback: bool = True
     flush_interval: float = _seconds(0.0005, high=1)
     send_buffer: int | None = _field(None, low=1024, high=1 << 30)
     receive_buffer: int | None = _field(None, low=1024, high=1 << 30)
@@ -256,6 +259,7 @@ class Config:
             receive_buffer=self.receive_buffer,
             max_links=self.max_links,
             gather=self.gather,
+            unpaced_loopback=self.unpaced_loopback,
             tls=self._tls if self.encrypt else None,
             curve=self._curve if self.encrypt else None,
         )

@@ -57,6 +57,7 @@ class LinkOptions:
         receive_buffer: the same for receiving.
         max_links: how many peers a listener serves at once; further ones are refused.
         gather: whether large buffers are handed to the system from where they lie, or all are joined first, to compare.
+        unpaced_loopback: whether a link within this machine goes without BBR: see `spare_pacing`.
         tls, curve: how to encrypt, for a backend that does so by the one or the other; None for no encryption.
         attempt_timeout: seconds after which the caller of `LoopTransport.connect` cancels it, for errors that come sooner.
     """
@@ -66,6 +67,7 @@ class LinkOptions:
     receive_buffer: int | None = None
     max_links: int = 10_000
     gather: bool = True
+    unpaced_loopback: bool = True
     tls: TlsOptions | None = None
     curve: CurveOptions | None = None
     attempt_timeout: float | None = None

@@ -35,6 +35,7 @@ def describe(command_line: str) -> dict[str, Any]:
         "system": platform.system(),
         "kernel": platform.release(),
         "machine": platform.machine(),
+        "tcp_congestion_control": _congestion_control(),
         "python": {
             "version": platform.python_version(),
             "implementation": platform.python_implementation(),
@@ -76,8 +77,17 @@ def _pinned_to() -> list[int] | None:
 
 def _governor(folder: Path = Path("/sys/devices/system/cpu/cpu0/cpufreq")) -> str | None:
     """Return what decides how fast the first core runs; None where nothing can be chosen, as in most virtual machines."""
+    return _word_in(folder / "scaling_governor")
+
+
+def _congestion_control(folder: Path = Path("/proc/sys/net/ipv4")) -> str | None:
+    """Return what TCP connections begin with; None where the system does not say. With BBR even the loopback is paced."""
+    return _word_in(folder / "tcp_congestion_control")
+
+
+def _word_in(path: Path) -> str | None:
     try:
-        return (folder / "scaling_governor").read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return None
 

@@ -21,6 +21,7 @@ SWITCHES = (
     "receive_in_place=false",
     "read_ahead=false",
     "reuse_buffers=false",
+    "unpaced_loopback=false",
 )
 """What turns each technique off by which tcp gets its speed."""
 

@@ -20,6 +20,7 @@ SWITCHED_OFF: list[dict[str, Any]] = [
     {"receive_in_place": False},
     {"read_ahead": False},
     {"reuse_buffers": False},
+    {"unpaced_loopback": False},
 ]
 ALL_OFF = {name: value for switch in SWITCHED_OFF for name, value in switch.items()}
 SIZES = [0, 1, 100, 5000, 70_000, 300_000, 3 << 20]

@@ -35,6 +35,12 @@ def test_a_process_that_is_held_to_some_cores_says_so() -> None:
     assert (told["pinned_to"], told["usable_cores"]) == ([core], 1)
 
 
+def test_the_congestion_control_is_told_where_the_system_tells_it(tmp_path: Path) -> None:
+    assert environment._congestion_control(tmp_path) is None
+    (tmp_path / "tcp_congestion_control").write_text("bbr\n")
+    assert environment._congestion_control(tmp_path) == "bbr"
+
+
 def test_the_governor_is_told_where_there_is_one(tmp_path: Path) -> None:
     assert environment._governor(tmp_path) is None
     (tmp_path / "scaling_governor").write_text("performance\n")

@@ -11,10 +11,11 @@ from contextlib import suppress
 
 from tcpconn.address import Address
 from tcpconn.errors import ConfigError
+from tcpconn.pacing import spare_pacing
 from tcpconn.resolving import resolve
 from tcpconn.transport import LinkOptions
 
-__all__ = ["BACKLOG", "BoundSocket", "describe", "dial", "prepare", "refuse_itself", "take_over"]
+__all__ = ["BACKLOG", "BoundSocket", "describe", "dial", "prepare", "refuse_itself", "settle", "take_over"]
 
 BACKLOG = 1024
 """Connections that the system completes before they are accepted."""
@@ -49,6 +50,7 @@ def _dial_one(family: int, where: object, options: LinkOptions, deadline: float 
         dialled.settimeout(left)
         dialled.connect(where)  # type: ignore[arg-type]
         refuse_itself(dialled)
+        settle(dialled, options)
     except BaseException:
         dialled.close()
         raise
@@ -81,12 +83,13 @@ def take_over(accepted: socket.socket, options: LinkOptions) -> socket.socket:
     except OSError as error:
         raise NotImplementedError(f"{accepted!r} is not connected") from error
     prepare(accepted, options)
+    settle(accepted, options)
     # Whoever gave it may close it when leaving a `with`, but the link may then still wait for its peer.
     return socket.socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
 
 
 def prepare(connected: socket.socket, options: LinkOptions) -> None:
-    """Set a socket's options."""
+    """Set a socket's options, also of one that is not connected yet."""
     if connected.family in (socket.AF_INET, socket.AF_INET6):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if options.send_buffer is not None:
@@ -95,6 +98,12 @@ def prepare(connected: socket.socket, options: LinkOptions) -> None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
     if options.receive_buffer is not None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.receive_buffer)
+
+
+def settle(connected: socket.socket, options: LinkOptions) -> None:
+    """Set the options of a socket that depend on its peer."""
+    if options.unpaced_loopback:
+        spare_pacing(connected)
 
 
 def describe(connected: socket.socket, name: object) -> str:

@@ -6,7 +6,7 @@ import threading
 
 from tcpconn.address import Address
 from tcpconn.transport import Link, LinkOptions
-from tcpconn_tcp.endpoints import BoundSocket, describe, prepare
+from tcpconn_tcp.endpoints import BoundSocket, describe, prepare, settle
 from tcpconn_tcp.making import accepted_link, check
 
 __all__ = ["TcpListener"]
@@ -49,6 +49,7 @@ class TcpListener:
                 continue
             try:
                 prepare(accepted, self._options)
+                settle(accepted, self._options)
                 link = accepted_link(accepted, describe(accepted, name), self._options, self._released)
             except OSError:
                 # It was gone before it was accepted.

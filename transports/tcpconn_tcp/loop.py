@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from tcpconn.address import Address
+from tcpconn.pacing import spare_pacing_of
 from tcpconn.resolving import resolve_on_loop
 from tcpconn.transport import Buffer, LinkOptions, Sink
-from tcpconn_tcp.endpoints import BACKLOG, BoundSocket, describe, prepare, refuse_itself, take_over
+from tcpconn_tcp.endpoints import BACKLOG, BoundSocket, describe, prepare, refuse_itself, settle, take_over
 from tcpconn_tcp.lingering import LIMIT
 from tcpconn_tcp.link import join_below
 from tcpconn_tcp.making import check, check_address
@@ -136,6 +137,10 @@ class LoopTcpLink(asyncio.BufferedProtocol):
         """Whether the peer sends no more."""
         return self._told
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor, once the transport is there."""
+        return self._descriptor
+
     async def shake_hands(self) -> None:
         """Do what is to be done before the link can be written; here nothing."""
 
@@ -235,6 +240,8 @@ class LoopTcpListener:
             link.close()
             return
         self._open += 1
+        if self._options.unpaced_loopback:
+            spare_pacing_of(link.fileno())
         link.gone.add_done_callback(self._released)
         self._on_link(link)
 
@@ -345,6 +352,7 @@ async def _dial(loop: asyncio.AbstractEventLoop, address: Address, options: Link
             prepare(dialled, options)
             await loop.sock_connect(dialled, where)  # type: ignore[arg-type]
             refuse_itself(dialled)
+            settle(dialled, options)
         except OSError as error:
             dialled.close()
             failure = error

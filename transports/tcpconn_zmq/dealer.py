@@ -16,6 +16,7 @@ from typing import Any
 import zmq
 
 from tcpconn.address import Address
+from tcpconn.pacing import spare_pacing_of
 from tcpconn.transport import Buffer, Link, LinkOptions, Sink
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.endpoints import to_dial
@@ -59,7 +60,8 @@ class DealerLink(OwnedSocket):
     brief = 0
 
     def __init__(self, context: SharedContext, address: Address, endpoint: str, options: LinkOptions) -> None:
-        super().__init__(context, zmq.DEALER, endpoint, options, zmq.EVENT_HANDSHAKE_SUCCEEDED | _ENDED)
+        super().__init__(context, zmq.DEALER, endpoint, options, zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | _ENDED)
+        self._spare_pacing = options.unpaced_loopback
         self._address = address
         self._endpoint = endpoint
         self._closed = False
@@ -88,12 +90,16 @@ class DealerLink(OwnedSocket):
         except zmq.ZMQError as error:
             raise OSError(error.errno or 0, f"cannot connect to {self._address}: {error}") from error
         while True:
-            events = self._events()
-            for event, value in events:
-                if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            done = False
+            for event, value in self._events():
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    done = True
+                elif event != zmq.EVENT_CONNECTED:
                     raise self._failure(event, value)
+                elif self._spare_pacing:
+                    spare_pacing_of(value)
             self._check()  # or else the socket's descriptor would stay readable
-            if events:
+            if done:
                 return self._leave()
             left = None if deadline is None else min(deadline - time.monotonic(), LONGEST_SLEEP)
             if left is not None and left <= 0:

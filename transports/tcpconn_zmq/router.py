@@ -20,6 +20,7 @@ from typing import Any
 import zmq
 
 from tcpconn.address import Address
+from tcpconn.pacing import spare_pacing_of
 from tcpconn.transport import LinkOptions
 from tcpconn_zmq.accepted import RouterLink
 from tcpconn_zmq.context import LINGER, SharedContext
@@ -239,6 +240,8 @@ class RouterChannel(OwnedSocket):
                     peer: Peer[RouterLink] = Peer(value, str(self.address))
                     self._peers[value] = peer
                     self._turned_away.discard(value)
+                    if self._options.unpaced_loopback:
+                        spare_pacing_of(value)
                     scarce = available(RESERVE) + len(refused) < RESERVE
                     if scarce:
                         self.accept_error = errno.EMFILE

@@ -1,0 +1,43 @@
+"""Links within one machine go without BBR's pacing, where that is the system's congestion control."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from behaving import DEADLINE, Connect, Echo
+
+_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
+pytestmark = [
+    pytest.mark.flavours("blocking", "asyncio", "blocking to asyncio"),
+    pytest.mark.skipif(not _CONTROL.exists() or _CONTROL.read_text().strip() != "bbr", reason="the system has not chosen BBR"),
+]
+
+
+def _controls(port: int) -> list[bytes]:
+    """Return the congestion controls of this process's ends of the connections of a port."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor))) as copy:
+            if copy.family == socket.AF_INET and port in (copy.getsockname()[1], copy.getpeername()[1]):
+                found.append(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0"))
+    return found
+
+
+@pytest.mark.parametrize(("settings", "control"), [({}, b"reno"), ({"unpaced_loopback": False}, b"bbr")])
+def test_both_ends_of_a_link_are_spared_bbr_or_not(
+    echo: Echo, connect: Connect, settings: dict[str, bool], control: bytes
+) -> None:
+    address = echo(**settings).address
+    client = connect(address, **settings)
+    client.send(b"hello")
+    assert client.receive(DEADLINE) == b"hello"
+    controls = _controls(int(address.rpartition(":")[2]) if ":" in address else 0)
+    if not controls:
+        pytest.skip("no TCP connection carries this backend's links")
+    assert controls == [control] * 2
