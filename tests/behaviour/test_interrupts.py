@@ -6,6 +6,7 @@ The signal comes by the process's own processor time, so it comes while this lib
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,9 +20,6 @@ INTERRUPTS = 20
 ROUNDS = 2
 AGAIN = 0.05
 
-# What pyzmq drops it complains of.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 class Interrupted(BaseException):
     """What the handler raises."""
@@ -32,18 +30,24 @@ def interrupting() -> Iterator[Callable[[float], None]]:
     """Yield what sets the time, in seconds of the process's own, after which `Interrupted` is raised; 0 is never.
 
     It is raised again after `AGAIN`, as a user would press Ctrl-C again: pyzmq drops an exception that comes while it frees a
-    message.
+    message. Python complains of what is dropped to a hook, and the one of pytest is too long not to be interrupted itself.
     """
 
     def handler(*_: object) -> None:
         raise Interrupted
 
+    def complain(dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is not Interrupted:
+            hook(dropped)
+
+    hook, sys.unraisablehook = sys.unraisablehook, complain
     before = signal.signal(signal.SIGVTALRM, handler)
     try:
         yield lambda seconds: signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN) and None
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        sys.unraisablehook = hook
 
 
 def interrupted_again_and_again(step: Callable[[], object]) -> tuple[int, tcpconn.ConnectionLost | None]:
