@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import socket
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -14,6 +17,7 @@ from tcpconn.address import Address
 from tcpconn.testing.contract import Ends, RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
 from tcpconn.transport import LinkOptions, load_transport
+from tcpconn_tcp.link import TcpLink
 
 
 @pytest.fixture
@@ -106,3 +110,71 @@ def test_a_socket_is_never_connected_to_itself() -> None:
         address = Address("127.0.0.1", holder.getsockname()[1])
         with pytest.raises(ConnectionRefusedError):
             load_transport("tcp").connect(address, LinkOptions(), LIMIT)
+
+
+class Interrupted(BaseException):
+    """What comes in the middle of closing."""
+
+
+class ClosingSink(RecordingSink):
+    """Closes the link upon what it receives, as a carrier does that cannot make sense of it."""
+
+    def __init__(self, link: TcpLink) -> None:
+        super().__init__()
+        self._link = link
+
+    def buffer_updated(self, count: int) -> None:
+        """Close it."""
+        super().buffer_updated(count)
+        self._link.close()
+
+
+def _interrupted_at(place: int, step: Callable[[], object]) -> bool:
+    """Take a step and raise `Interrupted` in it as a signal's handler may: where a call begins, or one of C ends.
+
+    Args:
+        place: which of these places, counted from 0.
+        step: what to interrupt.
+
+    Returns:
+        Whether the step has that many.
+    """
+    left = place
+
+    def profile(_: object, event: str, __: object) -> None:
+        nonlocal left
+        if event in ("call", "c_return"):
+            left -= 1
+            if left < 0:
+                sys.setprofile(None)
+                raise Interrupted
+
+    sys.setprofile(profile)
+    try:
+        step()
+    except Interrupted:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["closing", "closing while reading"])
+def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_collector(reads: bool) -> None:
+    place = 0
+    interrupted = True
+    while interrupted:
+        near, far = socket.socketpair()
+        gone: list[bool] = []
+        link = TcpLink(near, "the peer", partial(gone.append, True))
+        link.sink = ClosingSink(link)
+        far.send(b"x")
+        far.close()
+        interrupted = _interrupted_at(place, partial(link.read, 0) if reads else link.close)
+        if not link._closed:
+            link.close()
+        del link
+        gc.collect()
+        assert (near.fileno(), gone) == (-1, [True]), f"interrupted at place {place}"
+        place += 1
+    assert place > 10

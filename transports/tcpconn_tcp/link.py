@@ -95,9 +95,9 @@ class TcpLink:
 
     def read(self, timeout: float | None) -> int:
         """Receive once into the sink's buffers; wait up to `timeout` seconds if nothing is there."""
-        self._reading = True
         taking = False
         try:
+            self._reading = True
             if self._closed or self._lost:
                 return 0
             # Sleeping first costs a read that finds nothing less, and more only if something has come meanwhile.
@@ -181,8 +181,8 @@ class TcpLink:
         Raises:
             OSError: the link is broken.
         """
-        self._writing = True
         try:
+            self._writing = True
             if self._closed:
                 raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
             if len(buffers) == 1 and not self._crowded:
@@ -216,11 +216,11 @@ class TcpLink:
 
     def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
         """Wait until the socket may be read or written."""
-        if read:
-            self._reading = True
-        else:
-            self._writing = True
         try:
+            if read:
+                self._reading = True
+            else:
+                self._writing = True
             if self._closed:
                 return False, False
             poll = select.poll()
@@ -264,14 +264,32 @@ class TcpLink:
         self._release()
 
     def _release(self) -> None:
-        with self._releasing:
-            if self._reading or self._writing or self._released:
-                return
-            self._released = True
-        for waker in (self._waker, self._writer_waker):
-            if waker is not None:
-                waker.close()
-        close_when_the_peer_has(self._socket, self._on_release)
+        ours = False
+        try:
+            with self._releasing:
+                if self._reading or self._writing or self._released:
+                    return
+                self._released = ours = True
+            for waker in (self._waker, self._writer_waker):
+                if waker is not None:
+                    waker.close()
+            close_when_the_peer_has(self._socket, self._say_released)
+        except BaseException:
+            # An interrupt. Whoever waits for the peer by now finds the socket closed.
+            if ours:
+                self._socket.close()
+                self._say_released()
+            raise
+
+    def _say_released(self) -> None:
+        say, self._on_release = self._on_release, nothing
+        say()
+
+    def __del__(self) -> None:
+        # An interrupt came between closing the link and giving its socket back.
+        if self._closed and not self._released:
+            self._reading = self._writing = False
+            self._release()
 
     def __repr__(self) -> str:
         return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"

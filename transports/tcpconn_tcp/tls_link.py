@@ -68,8 +68,8 @@ class TlsLink(TcpLink):
 
     def read(self, timeout: float | None) -> int:
         """Receive once, decrypt all of it into the sink's buffers; wait up to `timeout` seconds if nothing is there."""
-        self._reading = True
         try:
+            self._reading = True
             if self._closed or self._lost or (timeout != 0 and not self._sleep(timeout)):
                 return 0
             try:
@@ -120,8 +120,8 @@ class TlsLink(TcpLink):
             AuthenticationError: one end does not accept the other's certificate.
             OSError: the link is broken.
         """
-        self._writing = True
         try:
+            self._writing = True
             if self._closed or self._lost:
                 raise OSError(errno.EBADF, f"the link to {self._peer} is closed")
             with self._guard:
