@@ -8,6 +8,8 @@ import os
 import socket
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -17,6 +19,8 @@ from tcpconn.address import Address
 from tcpconn.testing.contract import Ends, RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
 from tcpconn.transport import LinkOptions, load_transport
+from tcpconn_tcp import lingering
+from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.link import TcpLink
 
 
@@ -178,3 +182,19 @@ def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_c
         assert (near.fileno(), gone) == (-1, [True]), f"interrupted at place {place}"
         place += 1
     assert place > 10
+
+
+def test_a_socket_that_was_closed_on_its_way_to_who_waits_for_the_peers_does_not_end_the_wait_for_others() -> None:
+    closed, staying = threading.Event(), threading.Event()
+    near, far = socket.socketpair()
+    spoilt, other = socket.socketpair()
+    with far, other:
+        near.setblocking(False)
+        close_when_the_peer_has(near, staying.set)
+        spoilt.close()
+        lingering._lingering.add((spoilt, closed.set, time.monotonic() + lingering.LIMIT))
+        assert closed.wait(LIMIT)
+        assert not staying.is_set()
+        far.close()
+        assert staying.wait(LIMIT)
+    assert near.fileno() == -1

@@ -78,8 +78,13 @@ class _Lingering:
                     self._waker = None
                     break
             for ending in arrived:
-                staying[ending[0].fileno()] = ending
-                poll.register(ending[0].fileno(), select.POLLIN)
+                descriptor = ending[0].fileno()
+                if descriptor >= 0:
+                    staying[descriptor] = ending
+                    poll.register(descriptor, select.POLLIN)
+                else:
+                    # An interrupt came while it was handed over.
+                    ending[1]()
             latest = min((deadline for _, _, deadline in staying.values()), default=None)
             events = poll.poll(None if latest is None else max(latest - time.monotonic(), 0.0) * 1000)
             waker.clear()
