@@ -133,10 +133,10 @@ def _lead(carrier: Carrier, seat: Seat, link: BareLink, ready: Callable[[], bool
                 return False
             if ready():
                 return True
-        now = time.monotonic()
-        timeout = None if deadline is None else min(max(deadline - now, 0.0), _LONGEST)
-        count = read(timeout)
-        poll.waited(time.monotonic() - now, count)
+        begun = time.monotonic() if poll.duration or deadline is not None else 0.0
+        count = read(None if deadline is None else min(max(deadline - begun, 0.0), _LONGEST))
+        if poll.duration:
+            poll.waited(time.monotonic() - begun, count)
         if not count:
             # Woken, lost or timed out: the caller looks at everything anew.
             return False

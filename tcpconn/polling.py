@@ -44,11 +44,11 @@ class BusyPoll:
     """Decides for one link whether to poll; the holder of the link's seat calls it.
 
     Attributes:
+        duration: seconds for which it polls; 0 if it never does.
         worthwhile: whether to poll now.
     """
 
     __slots__ = (
-        "_duration",
         "_misses",
         "_pause",
         "_rounds",
@@ -58,11 +58,12 @@ class BusyPoll:
         "_trying",
         "_untimed",
         "_usual",
+        "duration",
         "worthwhile",
     )
 
     def __init__(self, duration: float) -> None:
-        self._duration = duration if _cpus() > 1 else 0.0
+        self.duration = duration if _cpus() > 1 else 0.0
         self.worthwhile = False
         self._misses = 0
         self._spent = 0.0
@@ -78,14 +79,14 @@ class BusyPoll:
         """Learn that a sleeping read took so long and brought so many bytes."""
         seconds += self._spent
         self._spent = 0.0
-        if count and self._duration:
+        if count and self.duration:
             self._learn(seconds)
 
     def read(self, read: Callable[[float | None], int], deadline: float | None) -> int:
         """Poll; return how many bytes came, 0 if none did in time."""
         clock = time.monotonic
         begun = clock()
-        end = begun + self._duration
+        end = begun + self.duration
         if deadline is not None:
             end = min(end, deadline)
         while True:
@@ -107,7 +108,7 @@ class BusyPoll:
         return 0
 
     def _learn(self, seconds: float) -> None:
-        self._sum += min(seconds, _CLIPPED * self._duration)
+        self._sum += min(seconds, _CLIPPED * self.duration)
         self._samples += 1
         if self._samples == _SAMPLES:
             self._compare()
@@ -130,7 +131,7 @@ class BusyPoll:
             # Something has changed, so what the other way took is not known any more.
             self._rounds = self._pause = 1
         self._rounds -= 1
-        if self._rounds <= 0 and (polls or seconds < _FAST * self._duration):
+        if self._rounds <= 0 and (polls or seconds < _FAST * self.duration):
             self._trying = True
             self._untimed = 0
             self.worthwhile = not polls
