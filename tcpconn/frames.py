@@ -340,7 +340,7 @@ class Hello:
     session: bytes
     resume: bool = False
     received: int = 0
-    max_chunk: int = 1 << 20
+    max_chunk: int = (1 << 20) + (64 << 10)
     max_message: int = 1 << 30
     max_streams: int = 100_000
     credit: int = (2 << 20) + (64 << 10)

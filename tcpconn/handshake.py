@@ -26,8 +26,8 @@ from tcpconn.frames import (
 
 __all__ = ["HelloReader", "ProofReader", "authentication_refusal", "check_answer", "client_hello", "server_hello"]
 
-_MAX_CHUNK = 1 << 20
-"""Bytes of a DATA frame that this end always accepts, so that a lone large message comes in few of them."""
+_MAX_CHUNK = (1 << 20) + (64 << 10)
+"""Bytes of a DATA frame that this end always accepts, so that a lone message of up to 1 MiB comes in one, others in few."""
 
 _MAX_REASON = 500
 """Characters of the peer's text that are repeated in an error."""

@@ -87,10 +87,16 @@ def whereabouts(result: Mapping[str, Any]) -> str:
     server = result["environment"].get("options", {}).get("server")
     if server:
         return f"The servers were at {server}, the clients on the machine described here."
-    return (
+    told = (
         "Both ends were on one machine, with no network between them. What a network takes comes on top of each time, the same "
         "for all, so that ratios are nearer to 1 between two machines; tcpconn serve-bench measures that."
     )
+    if str(result["environment"].get("tcp_congestion_control")).startswith("bbr"):
+        told += (
+            " This system's congestion control is BBR, which paces connections within the machine, too. tcp and zmq go without "
+            "it there, what they are measured beside does not; --variant tcp:unpaced_loopback=false shows what that is worth."
+        )
+    return told
 
 
 def advise(result: Mapping[str, Any]) -> list[Advice]:

@@ -239,3 +239,11 @@ def test_where_the_ends_were_is_to_be_borne_in_mind() -> None:
     told["environment"]["options"]["server"] = "10.0.0.1:9100"
     assert "no network" not in whereabouts(told)
     assert "10.0.0.1:9100" in whereabouts(told)
+
+
+@pytest.mark.parametrize(("control", "said"), [("bbr", True), ("bbr2", True), ("cubic", False), (None, False)])
+def test_it_is_told_where_the_backends_are_spared_what_slows_the_floors(control: str | None, said: bool) -> None:
+    told = {"environment": {"options": {"server": None}, "tcp_congestion_control": control}}
+    assert ("unpaced_loopback=false" in whereabouts(told)) is said
+    elsewhere = {"environment": {"options": {"server": "10.0.0.1:9100"}, "tcp_congestion_control": control}}
+    assert "BBR" not in whereabouts(elsewhere)
