@@ -41,5 +41,12 @@ def spare_pacing(connected: socket.socket) -> None:
 
 def spare_pacing_of(descriptor: int) -> None:
     """Do so with a socket that is somebody else's, of which there is no more than the descriptor, if it is still open."""
-    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connected:
-        spare_pacing(connected)
+    with suppress(OSError):
+        copy = os.dup(descriptor)
+        try:
+            connected = socket.socket(fileno=copy)
+        except BaseException:
+            os.close(copy)
+            raise
+        with connected:
+            spare_pacing(connected)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+import stat
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,10 @@ def _controls(port: int) -> list[bytes]:
     """Return the congestion controls of this process's ends of the connections of a port."""
     found = []
     for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor))) as copy:
+        with suppress(OSError), ExitStack() as stack:
+            if not stat.S_ISSOCK(os.stat(int(descriptor)).st_mode):
+                continue
+            copy = stack.enter_context(socket.socket(fileno=os.dup(int(descriptor))))
             if copy.family == socket.AF_INET and port in (copy.getsockname()[1], copy.getpeername()[1]):
                 found.append(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0"))
     return found

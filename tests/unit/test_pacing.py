@@ -73,6 +73,10 @@ def test_what_is_no_tcp_socket_or_closed_is_no_error() -> None:
         spare_pacing_of(one.fileno())
     reading, writing = os.pipe()
     spare_pacing_of(reading)
-    os.close(reading)
-    os.close(writing)
+    spare = os.dup(reading)
+    os.close(spare)
+    spare_pacing_of(reading)
+    assert os.dup(reading) == spare, "a descriptor was left open"
+    for descriptor in (spare, reading, writing):
+        os.close(descriptor)
     spare_pacing_of(reading)
