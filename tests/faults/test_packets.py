@@ -11,7 +11,7 @@ from fault_programs import outcome
 
 _SHAPES = (
     ["netem", "loss", "3%"],
-    # A queue too short for what is sent: what does not fit is dropped. In a longer one Linux itself lets no socket leave so much.
+    # A queue too short for what is sent: what does not fit is dropped. Into a longer one Linux lets no socket put so much.
     ["tbf", "rate", "100mbit", "burst", "16kb", "limit", "12kb"],
 )
 

@@ -184,6 +184,26 @@ def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_c
     assert place > 10
 
 
+def test_the_end_of_a_link_that_a_forked_child_has_closed_is_not_told_there_nor_is_any_lock_waited_for() -> None:
+    near, far = socket.socketpair()
+    gone: list[bool] = []
+    link = TcpLink(near, "the peer", partial(gone.append, True))
+    link._pid += 1
+    with far, link._releasing:
+        link.close()
+        del link
+        gc.collect()
+    assert (near.fileno(), gone) == (-1, [])
+
+
+def test_a_link_that_cannot_be_made_leaves_nothing_to_complain_of() -> None:
+    near, far = socket.socketpair()
+    near.close()
+    with far, pytest.raises(OSError, match="descriptor"):
+        TcpLink(near, "the peer")
+    gc.collect()
+
+
 def test_a_socket_that_was_closed_on_its_way_to_who_waits_for_the_peers_does_not_end_the_wait_for_others() -> None:
     closed, staying = threading.Event(), threading.Event()
     near, far = socket.socketpair()

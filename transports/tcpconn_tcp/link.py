@@ -53,6 +53,7 @@ class TcpLink:
     """
 
     sink: Sink
+    _closed = False
 
     def __init__(
         self, connected: socket.socket, peer: str, on_release: Callable[[], None] = nothing, *, gather: bool = True
@@ -68,7 +69,6 @@ class TcpLink:
         self._pid = os.getpid()
         self._reading = False
         self._writing = False
-        self._closed = False
         self._releasing = threading.Lock()
         self._released = False
         self._lost = False
@@ -286,8 +286,8 @@ class TcpLink:
         say()
 
     def __del__(self) -> None:
-        # An interrupt came between closing the link and giving its socket back.
-        if self._closed and not self._released:
+        # An interrupt came between closing the link and giving its socket back. In a forked child the parent does that.
+        if self._closed and not self._released and self._pid == os.getpid():
             self._reading = self._writing = False
             self._release()
 
