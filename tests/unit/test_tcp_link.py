@@ -20,7 +20,6 @@ from tcpconn.testing.contract import Ends, RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
 from tcpconn.transport import LinkOptions, load_transport
 from tcpconn_tcp import lingering
-from tcpconn_tcp.lingering import close_when_the_peer_has
 from tcpconn_tcp.link import TcpLink
 
 
@@ -184,6 +183,17 @@ def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_c
     assert place > 10
 
 
+def test_what_an_interrupt_has_left_is_closed_without_waiting_for_a_lock_that_the_collecting_thread_may_hold() -> None:
+    near, far = socket.socketpair()
+    gone: list[bool] = []
+    link = TcpLink(near, "the peer", partial(gone.append, True))
+    link._closed = True
+    with far, lingering._lingering._lock:
+        del link
+        gc.collect()
+    assert (near.fileno(), gone) == (-1, [True])
+
+
 def test_the_end_of_a_link_that_a_forked_child_has_closed_is_not_told_there_nor_is_any_lock_waited_for() -> None:
     near, far = socket.socketpair()
     gone: list[bool] = []
@@ -210,9 +220,9 @@ def test_a_socket_that_was_closed_on_its_way_to_who_waits_for_the_peers_does_not
     spoilt, other = socket.socketpair()
     with far, other:
         near.setblocking(False)
-        close_when_the_peer_has(near, staying.set)
         spoilt.close()
-        lingering._lingering.add((spoilt, closed.set, time.monotonic() + lingering.LIMIT))
+        for connected, on_close in ((near, staying.set), (spoilt, closed.set)):
+            lingering._lingering.add((connected, on_close, time.monotonic() + 2 * LIMIT))
         assert closed.wait(LIMIT)
         assert not staying.is_set()
         far.close()

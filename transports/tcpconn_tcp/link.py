@@ -277,19 +277,25 @@ class TcpLink:
         except BaseException:
             # An interrupt. Whoever waits for the peer by now finds the socket closed.
             if ours:
-                self._socket.close()
-                self._say_released()
+                self._close_at_once()
             raise
+
+    def _close_at_once(self) -> None:
+        for waker in (self._waker, self._writer_waker):
+            if waker is not None:
+                waker.close()
+        self._socket.close()
+        self._say_released()
 
     def _say_released(self) -> None:
         say, self._on_release = self._on_release, nothing
         say()
 
     def __del__(self) -> None:
-        # An interrupt came between closing the link and giving its socket back. In a forked child the parent does that.
+        # An interrupt came between closing the link and giving its socket back. In a forked child the parent does that. Without
+        # the lock of who waits for peers: the garbage collector may run in a thread that has it.
         if self._closed and not self._released and self._pid == os.getpid():
-            self._reading = self._writing = False
-            self._release()
+            self._close_at_once()
 
     def __repr__(self) -> str:
         return f"<TcpLink {'closed' if self._closed else 'lost' if self._lost else 'open'} {self._peer}>"

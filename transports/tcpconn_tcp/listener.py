@@ -13,7 +13,10 @@ __all__ = ["TcpListener"]
 
 
 class TcpListener:
-    """Accepts links; only one thread calls `accept`. `_lock` guards the count of links that are open."""
+    """Accepts links; only one thread calls `accept`.
+
+    `_lock` guards the count of links that are open. The garbage collector may take one away in the middle of counting.
+    """
 
     channel = None
 
@@ -24,7 +27,7 @@ class TcpListener:
         self.address = self._bound.address
         self._options = options
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open = 0
 
     def fileno(self) -> int:
