@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import suppress
+
+from tcpconn.duplicate import duplicate_socket
 
 __all__ = ["spare_pacing", "spare_pacing_of"]
 
@@ -41,12 +42,5 @@ def spare_pacing(connected: socket.socket) -> None:
 
 def spare_pacing_of(descriptor: int) -> None:
     """Do so with a socket that is somebody else's, of which there is no more than the descriptor, if it is still open."""
-    with suppress(OSError):
-        copy = os.dup(descriptor)
-        try:
-            connected = socket.socket(fileno=copy)
-        except BaseException:
-            os.close(copy)
-            raise
-        with connected:
-            spare_pacing(connected)
+    with suppress(OSError), duplicate_socket(descriptor) as connected:
+        spare_pacing(connected)

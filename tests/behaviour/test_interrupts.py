@@ -20,11 +20,6 @@ INTERRUPTS = 20
 ROUNDS = 2
 AGAIN = 0.05
 
-# A known fault: an interrupt in the middle of closing a zmq link may leave its sockets to pyzmq, which closes and complains.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function Socket.__del__:pytest.PytestUnraisableExceptionWarning"
-)
-
 
 class Interrupted(BaseException):
     """What the handler raises."""

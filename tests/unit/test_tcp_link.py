@@ -6,15 +6,15 @@ import errno
 import gc
 import os
 import socket
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
+from interrupting import interrupted_at
 from tcpconn.address import Address
 from tcpconn.testing.contract import Ends, RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
@@ -115,10 +115,6 @@ def test_a_socket_is_never_connected_to_itself() -> None:
             load_transport("tcp").connect(address, LinkOptions(), LIMIT)
 
 
-class Interrupted(BaseException):
-    """What comes in the middle of closing."""
-
-
 class ClosingSink(RecordingSink):
     """Closes the link upon what it receives, as a carrier does that cannot make sense of it."""
 
@@ -132,36 +128,6 @@ class ClosingSink(RecordingSink):
         self._link.close()
 
 
-def _interrupted_at(place: int, step: Callable[[], object]) -> bool:
-    """Take a step and raise `Interrupted` in it as a signal's handler may: where a call begins, or one of C ends.
-
-    Args:
-        place: which of these places, counted from 0.
-        step: what to interrupt.
-
-    Returns:
-        Whether the step has that many.
-    """
-    left = place
-
-    def profile(_: object, event: str, __: object) -> None:
-        nonlocal left
-        if event in ("call", "c_return"):
-            left -= 1
-            if left < 0:
-                sys.setprofile(None)
-                raise Interrupted
-
-    sys.setprofile(profile)
-    try:
-        step()
-    except Interrupted:
-        return True
-    finally:
-        sys.setprofile(None)
-    return False
-
-
 @pytest.mark.parametrize("reads", [False, True], ids=["closing", "closing while reading"])
 def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_collector(reads: bool) -> None:
     place = 0
@@ -173,7 +139,7 @@ def test_an_interrupt_in_the_middle_of_closing_leaves_no_socket_to_the_garbage_c
         link.sink = ClosingSink(link)
         far.send(b"x")
         far.close()
-        interrupted = _interrupted_at(place, partial(link.read, 0) if reads else link.close)
+        interrupted = interrupted_at(place, partial(link.read, 0) if reads else link.close)
         if not link._closed:
             link.close()
         del link

@@ -45,17 +45,20 @@ class Settles(Protocol):
 
 
 class SharedContext:
-    """Creates the context at first use and counts the sockets. Any thread; `_lock` guards everything.
+    """Creates the context at first use and knows the sockets. Any thread; `_lock` guards everything.
+
+    The lock is one that knows its owner: the garbage collector, which may run in a thread that has it, closes what an
+    interrupt has left open.
 
     Attributes:
         exiting: the interpreter has begun to exit, so that nothing may be left for other threads to do.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._pid = 0
-        self._open = 0
+        self._open: weakref.WeakSet[zmq.Socket[bytes]] = weakref.WeakSet()
         self.exiting = False
         self._sockets: weakref.WeakSet[Settles] = weakref.WeakSet()
         self._unbound: dict[Address, float] = {}
@@ -64,22 +67,27 @@ class SharedContext:
             atexit.unregister(_end_references)
         atexit.register(self._at_exit)
 
+    @property
+    def open(self) -> int:
+        """How many sockets are open."""
+        return len(self._open)
+
     def register(self, socket: Settles) -> None:
         """Have a socket settled when the interpreter exits."""
         with self._lock:
             self._sockets.add(socket)
 
     def socket(self, kind: int) -> zmq.Socket[bytes]:
-        """Open a socket that is counted until `released` is called for it.
+        """Open a socket that counts as open until `released` is called for it, or it is garbage.
 
         Raises:
             OSError: no more sockets or descriptors.
         """
         if self._pid != os.getpid():  # the lock may have been held by a thread that does not exist in this child
-            self._lock = threading.Lock()
+            self._lock = threading.RLock()
             self._context = None
             self._sockets = weakref.WeakSet()  # the parent's are not ours to settle
-            self._open = 0
+            self._open = weakref.WeakSet()
             self._pid = os.getpid()
         with self._lock:
             require()
@@ -90,13 +98,13 @@ class SharedContext:
                 opened = self._context.socket(kind)
             except zmq.ZMQError as error:
                 raise OSError(error.errno or 0, f"no ZeroMQ socket can be opened: {error}") from error
-            self._open += 1
+            self._open.add(opened)
             return opened
 
-    def released(self) -> None:
+    def released(self, socket: zmq.Socket[bytes]) -> None:
         """Note that a socket was closed. After the interpreter has begun to exit, the last one waits for what lingers."""
         with self._lock:
-            self._open -= 1
+            self._open.discard(socket)
             if self.exiting:
                 self._finish()
 
@@ -104,8 +112,10 @@ class SharedContext:
         """Note that a bound socket was closed, which libzmq's I/O thread does later."""
         now = time.monotonic()
         with self._lock:
-            self._unbound = {other: when for other, when in self._unbound.items() if now - when < _UNBINDING}
+            self._unbound.pop(address, None)
             self._unbound[address] = now
+            while now - self._unbound[oldest := next(iter(self._unbound))] >= _UNBINDING:
+                del self._unbound[oldest]
 
     def is_unbinding(self, address: Address) -> bool:
         """Say whether an address may be in use only because the I/O thread is not yet done with a socket of this process."""
@@ -133,4 +143,4 @@ class SharedContext:
             _end_references()
 
     def __repr__(self) -> str:
-        return f"<SharedContext open={self._open}>"
+        return f"<SharedContext open={self.open}>"

@@ -29,10 +29,15 @@ class Monitor:
         self._watched = socket
         socket.monitor(name, events)
         self._reader: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
-        self._reader.setsockopt(zmq.RCVHWM, 0)
-        self._reader.setsockopt(zmq.LINGER, 0)
-        self._reader.connect(name)
-        self._fd = int(BackendSocket.get(self._reader, zmq.FD))
+        try:
+            self._reader.setsockopt(zmq.RCVHWM, 0)
+            self._reader.setsockopt(zmq.LINGER, 0)
+            self._reader.connect(name)
+            self._fd = int(BackendSocket.get(self._reader, zmq.FD))
+        except BaseException:
+            self.stop()
+            self.close()
+            raise
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when there is something to `read`."""

@@ -34,9 +34,8 @@ from tcpconn.transport import LinkOptions
 from tcpconn_zmq.context import LINGER, SharedContext
 from tcpconn_zmq.curve import secure
 from tcpconn_zmq.endpoints import is_v6
-from tcpconn_zmq.monitor import Monitor
 from tcpconn_zmq.parts import BY_REFERENCE, MAX_PART
-from tcpconn_zmq.waiting import Signal, Waiter
+from tcpconn_zmq.resources import Resources
 
 __all__ = [
     "BATCH_BYTES",
@@ -113,28 +112,22 @@ class OwnedSocket(ABC):
         self._finished = False
         self._spoilt = False
         self._monitor_ready = True
-        self._signal = Signal()
+        self._resources = Resources(self, context)
+        self._signal = self._resources.signal
         try:
-            self._socket = context.socket(kind)
-        except OSError:
-            self._signal.close()
-            raise
-        try:
+            self._socket = self._resources.open(kind)
             self._configure(endpoint, options)
             if options.curve is not None:
                 secure(self._socket, options.curve, listens=kind == zmq.ROUTER)
-            self._monitor = Monitor(self._socket, events)
             # pyzmq's methods in Python add 0.25 µs to these, for options that are not used here.
             self._send: Callable[..., object] = partial(BackendSocket.send, self._socket)
             self._receive: Callable[..., Any] = self._socket.recv
             self._get: Callable[[int], Any] = partial(BackendSocket.get, self._socket)
+            self._monitor, self._waiter = self._resources.watch(events)
             self._socket_fd = int(self._get(zmq.FD))
             self._monitor_fd = self._monitor.fileno()
-            self._waiter = Waiter(self._socket_fd, self._monitor_fd, self._signal.fileno())
         except BaseException:
-            self._signal.close()
-            self._socket.close(0)
-            context.released()
+            self._resources.give_back(0)
             raise
         context.register(self)
 
@@ -372,15 +365,9 @@ class OwnedSocket(ABC):
 
     def _finish(self, linger: float = LINGER) -> None:
         """Close the socket; what was sent has `linger` seconds to reach the peer, in the background."""
-        if self._finished:
-            return
-        self._finished = True
-        self._monitor.stop()
-        self._socket.close(int(linger * 1000))
-        self._monitor.close()
-        self._waiter.close()
-        self._signal.close()
-        self._context.released()
+        if not self._finished:
+            self._finished = True
+            self._resources.give_back(linger)
 
     def _configure(self, endpoint: str, options: LinkOptions) -> None:
         settings = {

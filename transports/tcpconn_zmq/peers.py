@@ -22,6 +22,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from tcpconn.duplicate import duplicate_socket
+
 __all__ = ["Alarm", "Peer"]
 
 _T = TypeVar("_T")
@@ -50,7 +52,7 @@ class Peer(Generic[_T]):
     def shut_down(self) -> None:
         """End the connection, whatever is still on its way."""
         try:
-            connection = socket.socket(fileno=os.dup(self.fd))
+            connection = duplicate_socket(self.fd)
         except OSError:
             return  # it is gone, or there is no descriptor to be had: the peer then stays until it goes by itself
         with connection:
@@ -124,18 +126,13 @@ def _file_of(fd: int) -> tuple[int, int] | None:
 
 def _name_of(fd: int, local: str) -> str:
     try:
-        connection = socket.socket(fileno=fd)
+        with duplicate_socket(fd) as connection:
+            if connection.family == getattr(socket, "AF_UNIX", None):
+                if not hasattr(socket, "SO_PEERCRED"):
+                    return local
+                pid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+                return f"{local} (process {pid})"
+            host, port = connection.getpeername()[:2]
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     except OSError:
         return local
-    try:
-        if connection.family == getattr(socket, "AF_UNIX", None):
-            if not hasattr(socket, "SO_PEERCRED"):
-                return local
-            pid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-            return f"{local} (process {pid})"
-        host, port = connection.getpeername()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    except OSError:
-        return local
-    finally:
-        connection.detach()  # it remains ZeroMQ's

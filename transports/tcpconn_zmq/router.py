@@ -15,6 +15,7 @@ import errno
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import zmq
@@ -29,7 +30,6 @@ from tcpconn_zmq.endpoints import bound_address, inode_of, remove_file, to_bind
 from tcpconn_zmq.owned import BATCH_BYTES, BATCH_MESSAGES, LARGE_RECEIVED, MORE, Lost, OwnedSocket
 from tcpconn_zmq.parts import Message
 from tcpconn_zmq.peers import Alarm, Peer
-from tcpconn_zmq.waiting import Signal
 
 __all__ = ["RouterChannel"]
 
@@ -60,23 +60,24 @@ class RouterChannel(OwnedSocket):
         self._leaving = 0
         self._turned_away: set[int] = set()
         self._accepting = True
-        self._bound = False
         self._alarm: Alarm[Peer[RouterLink]] = Alarm(self._ring)
         self._alarmed = False
         self.accepted: deque[RouterLink] = deque()
-        self.acceptable = Signal()
         self.accept_error = 0
         try:
+            self.acceptable = self._resources.add_signal()
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._socket.bind(endpoint)
+            self.address = bound_address(address, self._get(zmq.LAST_ENDPOINT).decode())
+            self._resources.add(partial(_give_up, context, self.address, inode_of(self.address)))
+            self._check()
+            self._leave()
         except zmq.ZMQError as error:
             self._finish(0)
             raise OSError(error.errno or 0, f"cannot listen at {address}: {error}") from error
-        self.address = bound_address(address, self._get(zmq.LAST_ENDPOINT).decode())
-        self._bound = True
-        self._inode = inode_of(self.address)
-        self._check()
-        self._leave()
+        except BaseException:
+            self._finish(0)
+            raise
 
     def attend(self, link: RouterLink) -> None:
         """Have what is held for `link` delivered by the next read, or the one that waits. Any thread."""
@@ -132,14 +133,9 @@ class RouterChannel(OwnedSocket):
             self._alarm.add(peer.patience, now, peer)
 
     def _finish(self, linger: float = LINGER) -> None:
-        if self._finished:
-            return
-        self._alarm.cancel()
-        self.acceptable.close()
-        if self._bound:
-            self._context.note_unbound(self.address)
-            remove_file(self.address, self._inode)
-        super()._finish(linger)
+        if not self._finished:
+            self._alarm.cancel()
+            super()._finish(linger)
 
     def _pull(self) -> bool:
         if self._spoilt:
@@ -313,6 +309,11 @@ class RouterChannel(OwnedSocket):
                     link.ended = True
                     text = f"the connection from {link.peer} ended without a goodbye"
                     self._inbox.append((link, Lost(ConnectionResetError(errno.ECONNRESET, text))))
+
+
+def _give_up(context: SharedContext, address: Address, inode: int) -> None:
+    context.note_unbound(address)
+    remove_file(address, inode)
 
 
 def _is_later(one: bytes, other: bytes) -> bool:

@@ -21,6 +21,8 @@ class Signal:
     Whoever clears looks afterwards at what the signal stands for, and whoever sets has changed that before.
     """
 
+    _fd = -1
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_set = False
@@ -66,14 +68,17 @@ class Signal:
     def close(self) -> None:
         """Release the descriptor; later calls of `set` and `clear` do nothing."""
         with self._lock:
-            if self._fd < 0:
-                return
+            # First, or an interrupt could have it closed twice, and by then it may be another's.
+            fd, self._fd = self._fd, -1
             if self._pair is not None:
                 self._pair[0].close()
                 self._pair[1].close()
-            else:
-                os.close(self._fd)
-            self._fd = -1
+            elif fd >= 0:
+                os.close(fd)
+
+    def __del__(self) -> None:
+        if self._fd >= 0:  # an interrupt came before anybody kept it
+            self.close()
 
 
 class Waiter:
