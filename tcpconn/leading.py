@@ -60,7 +60,6 @@ def wait(
         Whether it is ready, or was when this thread read what makes it so; False when the deadline has passed.
     """
     waiter = current_waiter()
-    waiter.settle()
     waiter.turn = ready if in_turn else None
     waiters.append(waiter)
     followed: Seat | None = None

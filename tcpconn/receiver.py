@@ -19,16 +19,13 @@ from tcpconn.multiplexer import Multiplexer
 from tcpconn.runs import LEAST_EQUAL, count_equal, cut_equal, iter_mixed
 from tcpconn.stream import Stream
 
-__all__ = ["LONE", "RECEIVE_BUFFER", "Receiver"]
+__all__ = ["RECEIVE_BUFFER", "Receiver"]
 
 RECEIVE_BUFFER = 256 * 1024
 """Size of the buffer for frames that arrive together, in bytes; larger than any control frame."""
 
 _DIRECT = 4096
 """A body of this many bytes that is not all there is received into its own memory."""
-
-LONE = _DIRECT
-"""Fewer bytes than this may be one lone message; it is worth looking first whether they are."""
 
 _WORTH_COMPARING = 2048
 """Fewer bytes are decoded frame by frame: a lone message should not pay for looking whether there are many."""

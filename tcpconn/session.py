@@ -15,7 +15,7 @@ from tcpconn.errors import ConnectionClosed, ConnectionLost, ProtocolError, Tcpc
 from tcpconn.frames import LAST, Code, Frame, FrameType, Hello
 from tcpconn.kept import Batch, Kept, count_messages
 from tcpconn.multiplexer import Multiplexer
-from tcpconn.receiver import LONE, Receiver
+from tcpconn.receiver import Receiver
 from tcpconn.stream import Piece, Stream
 
 __all__ = ["ACK_BYTES", "ACK_FRAMES", "Session"]
@@ -26,7 +26,7 @@ ACK_FRAMES = 1024
 ACK_BYTES = 2 * 1024 * 1024
 """Acknowledge at the latest after so many bytes, be there anything else to write or not; less than `_LEAST_KEPT`."""
 
-_ALONG_BYTES = 128 * 1024
+_ALONG_BYTES = 256 * 1024
 """After so many bytes an ACK goes along with whatever is written, credit for one: a write of its own costs some 10 µs."""
 
 
@@ -91,9 +91,9 @@ class Session:
         self.taken = 0
         self._client = client
         self._keep_limit = max(ours.session_credit, _LEAST_KEPT)
-        self._replay: deque[Batch] = deque()
+        self.replay: deque[Batch] = deque()
         # The number of the first frame in the replay.
-        self._replay_first = 0
+        self.replay_first = 0
         # One of each type: a newer ACK or PONG says all that an older one said.
         self.control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
@@ -142,8 +142,8 @@ class Session:
         """
         self.check_resume(received)
         self._acknowledge(received)
-        self._replay = deque(self.kept.unacknowledged())
-        self._replay_first = self.acknowledged
+        self.replay = deque(self.kept.unacknowledged())
+        self.replay_first = self.acknowledged
         self._acked_to_peer = self.receiver.count
         self.receiver.unacknowledged_bytes = 0
         self.receiver.link_up()
@@ -160,7 +160,7 @@ class Session:
     def link_down(self) -> None:
         """Stop writing; what is not acknowledged is kept for the next link."""
         self.linked = False
-        self._replay.clear()
+        self.replay.clear()
         self.control.clear()
         self.receiver.link_lost()
 
@@ -177,7 +177,7 @@ class Session:
             ProtocolError: the peer broke the rules; the driver says GOAWAY (`violated`) and drops the link.
         """
         receiver = self.receiver
-        if count >= LONE or not receiver.take_lone(count):
+        if not receiver.take_lone(count):
             self.outbox.under_way = True
             try:
                 receiver.buffer_updated(count)
@@ -286,7 +286,7 @@ class Session:
     def has_output(self) -> bool:
         """Whether `take` would return something."""
         outbox = self.outbox
-        return self.linked and bool(outbox.batch or outbox.ring or self.control or self._replay)
+        return self.linked and bool(outbox.batch or outbox.ring or self.control or self.replay)
 
     @property
     def has_urgent_output(self) -> bool:
@@ -304,11 +304,11 @@ class Session:
     def take(self) -> Batch | None:
         """Return the next buffers to write, in order, or None; the session keeps what must survive the link."""
         outbox = self.outbox
-        if not self.linked or not (outbox.batch or outbox.ring or self.control or self._replay):
+        if not self.linked or not (outbox.batch or outbox.ring or self.control or self.replay):
             return None
         if self.receiver.unacknowledged_bytes >= _ALONG_BYTES and outbox.has_output:
             self.acknowledge()
-        batch = self._next_replay() if self._replay else None
+        batch = self._next_replay() if self.replay else None
         size = sum(map(len, batch)) if batch else 0
         kept = self.kept
         if not batch and kept.bytes < self._keep_limit:
@@ -331,10 +331,10 @@ class Session:
         return batch or None
 
     def _next_replay(self) -> Batch | None:
-        while self._replay:
-            batch = self._replay.popleft()
-            skip = self.acknowledged - self._replay_first
-            self._replay_first += len(batch) // 2
+        while self.replay:
+            batch = self.replay.popleft()
+            skip = self.acknowledged - self.replay_first
+            self.replay_first += len(batch) // 2
             if skip > 0:
                 batch = batch[2 * skip :]
             if batch:
@@ -401,7 +401,7 @@ class Session:
         # Its buffer is large, and whoever keeps a connection keeps the session.
         self.receiver.link_lost()
         self.kept.clear()
-        self._replay.clear()
+        self.replay.clear()
         self.control.clear()
         self.stirred = True
 

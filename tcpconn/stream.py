@@ -276,7 +276,7 @@ class Stream(_Receiving):
 
     def waiting_list(self) -> list[Any]:
         """Return the list that `waiters` is from now on, to register in."""
-        if isinstance(self.waiters, list):
+        if type(self.waiters) is list:
             return self.waiters
         # Not made with the stream: of many open ones few are waited for, and the collector looks at each list.
         self.waiters = waiting = list[Any]()

@@ -90,7 +90,10 @@ class LinkWriter(ABC):
             self.interrupted()
             return
         link = self.link
-        if link is None or link is self._mute or not (self.leftover or session.has_output):
+        outbox = session.outbox
+        # `has_output`, twice here, without a call on the way of every message.
+        output = outbox.batch or outbox.ring or session.control or session.replay or self.leftover
+        if link is None or link is self._mute or not output:
             if session.mux.woken:
                 self._wake_woken(session.mux.woken)
             return
@@ -101,6 +104,8 @@ class LinkWriter(ABC):
                 self._write(link, buffers, session.taken if self.leftover is None else None)
                 link = self.link
                 if self.leftover is not None or link is None or link is self._mute:
+                    return
+                if not (outbox.batch or outbox.ring or session.control or session.replay):
                     return
                 buffers = session.take()
         except BaseException as error:

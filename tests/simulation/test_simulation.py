@@ -63,7 +63,7 @@ class SkipsReplay(Session):
 
     def link_up(self, received: int) -> None:
         super().link_up(received)
-        self._replay.clear()
+        self.replay.clear()
 
 
 class ReplaysTooMuch(Session):
@@ -72,9 +72,9 @@ class ReplaysTooMuch(Session):
     def link_up(self, received: int) -> None:
         log = list(self.kept.unacknowledged())
         super().link_up(received)
-        self._replay.clear()
-        self._replay += log
-        self._replay_first = self.acknowledged
+        self.replay.clear()
+        self.replay += log
+        self.replay_first = self.acknowledged
 
 
 class AcknowledgesTooMuch(Session):

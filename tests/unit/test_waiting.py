@@ -180,7 +180,6 @@ def test_waking_a_leader_wakes_its_channel_also_if_it_was_woken_before_it_led(se
 
 def test_a_thread_does_not_wake_itself() -> None:
     waiter = current_waiter()
-    waiter.settle()  # a test before this one may have left a wake-up
     waiter.wake()
     assert sleeps(waiter)
 

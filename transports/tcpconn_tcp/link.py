@@ -188,9 +188,18 @@ class TcpLink:
             if len(buffers) == 1 and not self._crowded:
                 return self._socket.send(buffers[0])
             size = sum(map(len, buffers))
-            if size < self._join_below * len(buffers) or size <= self.brief:
-                return self._send(b"".join(buffers), size)
-            return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
+            if size >= self._join_below * len(buffers) and size > self.brief:
+                return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
+            data = b"".join(buffers)
+            if self._crowded or size > held.MOST:
+                return self._send_held(data, size)
+            begun = monotonic()
+            try:
+                return self._socket.send(data)
+            finally:
+                if monotonic() - begun > held.LONG:
+                    self._crowded = held.CALLS
+                    self.brief = held.MOST
         except BlockingIOError:
             return 0
         finally:
@@ -198,21 +207,13 @@ class TcpLink:
             if self._closed:
                 self._release()
 
-    def _send(self, data: bytes, size: int) -> int:
+    def _send_held(self, data: bytes, size: int) -> int:
         if size > held.MOST:
             return self._socket.send(data)
-        if self._crowded:
-            self._crowded -= 1
-            if not self._crowded:
-                self.brief = 0
-            return held.send(self._socket, self._descriptor, data)
-        begun = monotonic()
-        try:
-            return self._socket.send(data)
-        finally:
-            if monotonic() - begun > held.LONG:
-                self._crowded = held.CALLS
-                self.brief = held.MOST
+        self._crowded -= 1
+        if not self._crowded:
+            self.brief = 0
+        return held.send(self._socket, self._descriptor, data)
 
     def wait(self, timeout: float | None, *, read: bool, write: bool) -> tuple[bool, bool]:
         """Wait until the socket may be read or written."""
