@@ -145,8 +145,7 @@ class Caretaker:
     def unwatch(self, descriptor: int) -> None:
         """Forget a descriptor; before it is closed."""
         with self._lock:
-            if self._watches.pop(descriptor, None) is not None:
-                self._selector.unregister(descriptor)
+            self._unregister(descriptor)
 
     def attend(self, seat: Seat) -> None:
         """Read a channel whenever something comes and nobody else reads it."""
@@ -157,9 +156,14 @@ class Caretaker:
         """Stop attending to a channel for good; before it is closed."""
         with self._lock:
             seat.closed = True
-            descriptor = seat.descriptor
-            if self._watches.pop(descriptor, None) is not None:
+            self._unregister(seat.descriptor)
+
+    def _unregister(self, descriptor: int) -> None:
+        # Again if an interrupt came in its middle the last time.
+        if descriptor in self._watches:
+            with contextlib.suppress(KeyError):
                 self._selector.unregister(descriptor)
+            self._watches.pop(descriptor, None)
 
     def dismiss(self, link: BareLink, seat: Seat | None) -> None:
         """Stop attending to a link for good, and close it."""
@@ -205,8 +209,7 @@ class Caretaker:
                 self._selector.register(descriptor, watch.events, watch)
                 self._watches[descriptor] = watch
             elif before:
-                self._selector.unregister(descriptor)
-                del self._watches[descriptor]
+                self._unregister(descriptor)
         self._poke()
 
     # -- the thread

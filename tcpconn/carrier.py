@@ -124,6 +124,10 @@ class Carrier(LinkWriter):
         """Let go of the link; the lifecycle decides what follows. The lock is held."""
         if self.link is None or self.session is None:
             return
+        if self.session.outbox.under_way:
+            # Not to be resumed: see `interrupted`, in which another interrupt has come.
+            self.interrupted()
+            return
         try:
             self._let_go(self.session, reason)
         except BaseException:
@@ -165,9 +169,17 @@ class Carrier(LinkWriter):
 
     def end(self, text: str, *, in_order: bool = False, failure: Callable[[], TcpconnError] | None = None) -> None:
         """End the session for good and wake everybody. The lock is held."""
+        self.failure = self.failure or failure
+        try:
+            self._end(text, in_order=in_order)
+        except BaseException:
+            # As in `link_lost`.
+            self._end(text, in_order=in_order)
+            raise
+
+    def _end(self, text: str, *, in_order: bool) -> None:
         if self.session is not None:
             self.session.end(text, in_order=in_order)
-        self.failure = self.failure or failure
         self._drop_link()
         self.lifecycle.close(time.monotonic())
         self.wake_all()
@@ -177,13 +189,15 @@ class Carrier(LinkWriter):
         """End a session that an exception, of a signal's handler perhaps, has left half changed. The lock is held."""
         assert self.session is not None
         text = "an interrupt, an exception of a signal's handler, came in the middle of sending or receiving"
-        if self.link is not None and not self._writing and self.leftover is None:
-            # Past the batch, which may be as half done as the rest.
-            with suppress(OSError):
-                self.link.write([goaway(Code.INTERNAL_ERROR, text).encode()])
-        self.end(f"{text}; connect anew")
-        # Last, so that where another interrupt comes before that, the next to write or receive ends the session.
-        self.session.outbox.under_way = False
+        try:
+            if self.link is not None and not self._writing and self.leftover is None:
+                # Past the batch, which may be as half done as the rest.
+                with suppress(OSError):
+                    self.link.write([goaway(Code.INTERNAL_ERROR, text).encode()])
+        finally:
+            self.end(f"{text}; connect anew")
+            # Last, so that where another interrupt comes before that, whoever next writes, reads or loses the link does it.
+            self.session.outbox.under_way = False
 
     def goodbye(self, code: Code, text: str) -> None:
         """Say GOAWAY and close in good order; nothing is left to send. The lock is held."""

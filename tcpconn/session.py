@@ -385,9 +385,9 @@ class Session:
         """
         if self.ended is not None:
             return
-        self.ended = text
         self.linked = False
-        counts = self.undelivered()
+        # What was found to be lost by one who was interrupted here is not there any more to be counted again.
+        self.lost = counts = self.lost or self.undelivered()
 
         def failure(stream: Stream) -> Callable[[], TcpconnError]:
             lost = counts[stream.number]
@@ -397,13 +397,14 @@ class Session:
             return lambda: ConnectionLost(f"{where}; undelivered messages: {lost}", lost)
 
         self.mux.fail(failure)
-        self.lost = counts
         # Its buffer is large, and whoever keeps a connection keeps the session.
         self.receiver.link_lost()
         self.kept.clear()
         self.replay.clear()
         self.control.clear()
         self.stirred = True
+        # Last: where an interrupt comes before that, all of it is done again.
+        self.ended = text
 
     def __repr__(self) -> str:
         state = "ended" if self.ended is not None else "linked" if self.linked else "unlinked"

@@ -39,6 +39,9 @@ class LinkSink:
             if not lock.acquire(False):
                 acquire(lock)
             if carrier.sink is self:
+                if self._session.outbox.under_way:
+                    carrier.interrupted()
+                    return
                 if self._log is not None:
                     self._log.passed(self._session.receiver.filled(count), count)
                 try:
@@ -64,6 +67,9 @@ class LinkSink:
             if not lock.acquire(False):
                 acquire(lock)
             if carrier.sink is self:
+                if self._session.outbox.under_way:
+                    carrier.interrupted()
+                    return
                 if self._log is not None:
                     self._log.passed([data], len(data))
                 try:

@@ -15,14 +15,11 @@ import pytest
 
 import tcpconn
 from behaving import DEADLINE
+from interrupting import Interrupted, interrupted_at
 
 INTERRUPTS = 20
 ROUNDS = 2
 AGAIN = 0.05
-
-
-class Interrupted(BaseException):
-    """What the handler raises."""
 
 
 @contextmanager
@@ -148,3 +145,28 @@ def test_of_what_is_received_an_interrupt_takes_no_more_than_the_message_that_it
         near.close() if lost is None else None
         assert received == sorted(set(received))
         assert max(received, default=0) - len(received) <= interrupts, lost
+
+
+@pytest.mark.parametrize("then", ["the link is lost", "more comes"])
+def test_a_session_that_was_left_half_changed_ends_also_where_a_second_interrupt_comes_while_it_is_being_ended(
+    ends: Callable[[], tuple[tcpconn.Connection, tcpconn.Connection]], then: str
+) -> None:
+    place = 0
+    interrupted = True
+    while interrupted:
+        near, far = ends()
+        carrier = near._carrier
+        assert carrier.session is not None
+        with carrier.lock:
+            # As the first one leaves it that comes while something is decoded.
+            carrier.session.outbox.under_way = True
+            interrupted = interrupted_at(place, carrier.interrupted)
+            if then == "the link is lost":
+                carrier.link_lost(None)
+        if then == "more comes":
+            with suppress(tcpconn.ConnectionLost, tcpconn.ConnectionClosed):
+                far.send(b"more")
+        with pytest.raises(tcpconn.ConnectionLost, match="interrupt"):
+            near.receive(DEADLINE)
+        place += 1
+    assert place > 10

@@ -251,16 +251,17 @@ class TcpLink:
 
     def close(self) -> None:
         """End the connection; what was written is still sent. In a forked child only the child's share of it is given back."""
-        if self._closed:
+        if self._released:
             return
         inherited = self._pid != os.getpid()
-        if not inherited:
+        if not self._closed and not inherited:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
         self._closed = True
         if inherited:
             self._socket.close()
             return
+        # Also if it was closed before: an interrupt may have come in the middle of that.
         self.wake()
         self._release()
 

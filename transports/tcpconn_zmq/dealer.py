@@ -134,7 +134,7 @@ class DealerLink(OwnedSocket):
 
     def close(self) -> None:
         """Say goodbye and release the link; what was written has `LINGER` seconds to reach the peer, in the background."""
-        if not self._closed:
+        if not self._finished:  # also if it was closed before, for an interrupt may have come in the middle of that
             self._closed = True
             if self._pid == os.getpid():  # a forked child has no part in its parent's sockets
                 self.post(None)
