@@ -54,6 +54,15 @@ class _Threads:
 
         _timed(len(connections), receive)
 
+    def compute(self, threads: int, total: int) -> float:
+        """Let threads compute together, without a connection; return the seconds."""
+
+        def compute(_: int) -> None:
+            for _ in range(total // threads):
+                _compute()
+
+        return _timed(threads, compute)
+
     def ask(self, total: int, size: int) -> float:
         """Send messages and wait for each to return, a thread for each connection; return the seconds."""
         message = bytes(size)
@@ -99,6 +108,14 @@ class Listening(_Threads):
 
     def accept(self, connections: int) -> None:
         self.connections = [self._listener.accept(60) for _ in range(connections)]
+
+
+def _compute() -> int:
+    """Do about as much in the interpreter as sending a small message takes."""
+    result = 0
+    for number in range(16):
+        result += number & 3
+    return result
 
 
 def _hold_to(cpus: Collection[int]) -> None:
@@ -152,6 +169,13 @@ class _Ends:
         self.server.result()
         return _STREAMED / seconds / 1e3
 
+    def compute(self, threads: int) -> float:
+        """Return how often a second, in thousands, threads of one end compute, while the other end is busy, too."""
+        self.server.begin(Listening.compute, 1, _STREAMED)
+        seconds = self.client.call(Dialling.compute, threads, _STREAMED)
+        self.server.result()
+        return _STREAMED / seconds / 1e3
+
     def round_trips(self, size: int) -> float:
         """Return the round trips a second, in thousands."""
         self.server.begin(Listening.echo, _ROUND_TRIPS)
@@ -164,6 +188,7 @@ def measure_streams(rounds: int) -> Sequence[Figure]:
     """Measure what threads that send at a time get through, on connections of their own and on one.
 
     Again with each process held to a CPU of its own, where there are two: what differs is where the system runs the threads.
+    What threads that send nothing lose to one is the interpreter's: they only take turns.
     """
     figures = _measure_streams(rounds, (), "")
     cpus = sorted(os.sched_getaffinity(0))[:2] if hasattr(os, "sched_getaffinity") else []
@@ -183,6 +208,12 @@ def _measure_streams(rounds: int, cpus: Sequence[int], how: str) -> list[Figure]
                     each.add(on_many, base)
                     same.add(on_one, base)
             figures += [each, same]
+        computing = Figure(f"{_THREADS} threads that compute, without a connection{how}", "k/s", None, "one thread")
+        for number in range(rounds + 1):
+            base, together = alone.compute(1), alone.compute(_THREADS)
+            if number:
+                computing.add(together, base)
+        figures.append(computing)
     return figures
 
 
