@@ -20,14 +20,14 @@ class MemoryLink:
     closing the signal while the reader uses it; all else is exchanged by single operations on the queue and on flags.
 
     Attributes:
-        on_close: called once, when this end is closed.
+        on_close: called with this end when it is closed; again if an interrupt came in the middle of that.
     """
 
     sink: Sink
     brief = 0
 
     def __init__(self, peer: str) -> None:
-        self.on_close: Callable[[], None] | None = None
+        self.on_close: Callable[[MemoryLink], None] | None = None
         self._inbox: deque[bytes] = deque()
         self._signal = Signal()
         self._peer = peer
@@ -36,6 +36,7 @@ class MemoryLink:
         self._woken = False
         self._lost = False
         self._closed = False
+        self._gone = False
         self._reading = False
         self._releasing = threading.Lock()
 
@@ -162,14 +163,16 @@ class MemoryLink:
 
     def close(self) -> None:
         """End the link; what was written is still delivered."""
-        if self._closed:
+        if self._gone:
             return
+        # Also what was done before: an interrupt may have come in the middle of that.
         self._closed = True
         self._other.end()
         self.wake()
         self._release()
         if self.on_close is not None:
-            self.on_close()
+            self.on_close(self)
+        self._gone = True
 
     def _release(self) -> None:
         with self._releasing:

@@ -24,7 +24,7 @@ class MemoryListener:
         self.address = address
         self._max_links = max_links
         self._lock = threading.Lock()
-        self._open = 0
+        self._open: set[MemoryLink] = set()
         self._on_close = on_close
         self._waiting: deque[MemoryLink] = deque()
         self._signal = Signal()
@@ -41,18 +41,18 @@ class MemoryListener:
             ConnectionRefusedError: there are `max_links` already.
         """
         with self._lock:
-            if self._open >= self._max_links:
+            if len(self._open) >= self._max_links:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, f"{self.address} serves {self._max_links} links already")
-            self._open += 1
+            self._open.add(link)
         link.on_close = self._link_closed
         self._waiting.append(link)
         self._signal.set()
         if self._closed:
             self._turn_away()
 
-    def _link_closed(self) -> None:
+    def _link_closed(self, link: MemoryLink) -> None:
         with self._lock:
-            self._open -= 1
+            self._open.discard(link)
 
     def accept(self) -> Link | None:
         """Return the next link, or None."""

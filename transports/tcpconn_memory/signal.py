@@ -56,7 +56,7 @@ class Signal:
     def close(self) -> None:
         """Give the descriptors back; nobody waits any more."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._ear.close()
-                self._mouth.close()
+            # Again if an interrupt came in its middle the last time.
+            self._closed = True
+            self._ear.close()
+            self._mouth.close()
