@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,8 @@ class MemoryLink:
         self.on_close: Callable[[MemoryLink], None] | None = None
         self._inbox: deque[bytes] = deque()
         self._signal = Signal()
+        # Of one that an interrupt kept from being released; ahead of the sockets' own finalizers, which would complain.
+        weakref.finalize(self, self._signal.close).atexit = False
         self._peer = peer
         self._other: MemoryLink
         self._ended = False
