@@ -60,6 +60,7 @@ class Session:
         demands: what the peer asks for that costs it nothing; the driver settles it with the time.
         lost: once ended, the undelivered messages of each stream by its number.
         control: frames that are not sequenced and wait to be written, one of each type at most.
+        replay: batches of the old link that are to be written anew over the present one.
         taken: bytes of what `take` has returned last.
     """
 
@@ -93,7 +94,7 @@ class Session:
         self._keep_limit = max(ours.session_credit, _LEAST_KEPT)
         self.replay: deque[Batch] = deque()
         # The number of the first frame in the replay.
-        self.replay_first = 0
+        self._replay_first = 0
         # One of each type: a newer ACK or PONG says all that an older one said.
         self.control: dict[int, bytes | memoryview] = {}
         self._goodbye: Frame | None = None
@@ -143,7 +144,7 @@ class Session:
         self.check_resume(received)
         self._acknowledge(received)
         self.replay = deque(self.kept.unacknowledged())
-        self.replay_first = self.acknowledged
+        self._replay_first = self.acknowledged
         self._acked_to_peer = self.receiver.count
         self.receiver.unacknowledged_bytes = 0
         self.receiver.link_up()
@@ -333,8 +334,8 @@ class Session:
     def _next_replay(self) -> Batch | None:
         while self.replay:
             batch = self.replay.popleft()
-            skip = self.acknowledged - self.replay_first
-            self.replay_first += len(batch) // 2
+            skip = self.acknowledged - self._replay_first
+            self._replay_first += len(batch) // 2
             if skip > 0:
                 batch = batch[2 * skip :]
             if batch:

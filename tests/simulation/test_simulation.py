@@ -74,7 +74,7 @@ class ReplaysTooMuch(Session):
         super().link_up(received)
         self.replay.clear()
         self.replay += log
-        self.replay_first = self.acknowledged
+        self._replay_first = self.acknowledged
 
 
 class AcknowledgesTooMuch(Session):
