@@ -22,6 +22,9 @@ from tcpconn.stream import Assembled, Assembly, Incoming, Stream
 
 __all__ = ["Inbox"]
 
+_MOST_LISTED = 64
+"""A stream's inbox that holds more is a deque from then on, whose first one is taken without moving all others."""
+
 
 class Inbox:
     """What one session has received and its users have not taken.
@@ -52,7 +55,11 @@ class Inbox:
         self._session_grant_at = ours.session_credit // 4
 
     def consume(self, stream: Stream, cost: int) -> None:
-        """Count `cost` bytes of a stream as consumed, and grant them to the peer when enough have come together."""
+        """Count `cost` bytes of a stream as consumed for which no message was taken, and grant what has come together."""
+        stream.received_apart -= cost
+        self._consume(stream, cost)
+
+    def _consume(self, stream: Stream, cost: int) -> None:
         stream.consumed += cost
         self.consumed += cost
         if stream.consumed >= self._grant_at or self.consumed >= self._session_grant_at:
@@ -62,6 +69,7 @@ class Inbox:
         if stream.consumed >= self._grant_at and not stream.got_end:
             self._outbox.emit(frames.credit(stream.number, stream.consumed))
             stream.window += stream.consumed
+            stream.received_apart += stream.consumed
             stream.consumed = 0
         if self.consumed >= self._session_grant_at:
             self._outbox.emit(frames.credit(0, self.consumed))
@@ -81,32 +89,37 @@ class Inbox:
                 raise stream.receive_failure()
             return None
         item = inbox[0]
-        reserved = 0
-        if type(item) is bytes:
-            data = item
-            cost = len(item) + HEADER_SIZE
-        elif type(item) is Assembled:
-            data = item.data
-            cost = item.uncredited
-            reserved = item.reserved
-        else:
-            assert isinstance(item, Incoming)
-            return self._gather(stream, item)
-        inbox.popleft()
+        if type(item) is not bytes:
+            return self._take_other(stream, item)
+        cost = len(item) + HEADER_SIZE
+        if len(inbox) > _MOST_LISTED and type(inbox) is list:
+            inbox = stream.inbox = deque(inbox)
+        # All steps in a row, without a call between them, so that an interrupt finds all of them done or none.
+        del inbox[0]
         stream.messages_received += 1
-        stream.bytes_received += len(data)
-        # As `consume` does, without a call on the way of every message.
         stream.consumed += cost
         self.consumed += cost
         if stream.consumed >= self._grant_at or self.consumed >= self._session_grant_at:
             self._grant(stream)
         if stream.assembly is not None and not inbox:
             self.credit_assembly(stream)
-        if reserved:
-            self.reserved -= reserved
+        return item
+
+    def _take_other(self, stream: Stream, item: object) -> bytes | None:
+        if type(item) is not Assembled:
+            assert isinstance(item, Incoming)
+            return self._gather(stream, item)
+        del stream.inbox[0]
+        stream.messages_received += 1
+        stream.received_apart += len(item.data) + HEADER_SIZE - item.uncredited
+        self._consume(stream, item.uncredited)
+        if not stream.inbox:
+            self.credit_assembly(stream)
+        if item.reserved:
+            self.reserved -= item.reserved
             if self._awaiting:
                 self._admit()
-        return data
+        return item.data
 
     def take_run(self, stream: Stream, limit: int) -> list[bytes]:
         """Take up to `limit` messages that are whole; a streamed one, or one of several chunks, ends the run before it."""
@@ -117,12 +130,10 @@ class Inbox:
             inbox.clear()
         else:
             for _ in run:
-                inbox.popleft()
+                del inbox[0]
         if run:
             stream.messages_received += len(run)
-            size = sum(map(len, run))
-            stream.bytes_received += size
-            self.consume(stream, size + len(run) * HEADER_SIZE)
+            self._consume(stream, sum(map(len, run)) + len(run) * HEADER_SIZE)
             if not inbox:
                 self.credit_assembly(stream)
         return run
@@ -161,9 +172,9 @@ class Inbox:
 
     def put_back(self, stream: Stream, message: bytes) -> None:
         """Put a message that was taken back to the head of the inbox."""
-        stream.inbox.appendleft(Assembled(message, 0))
+        stream.inbox.insert(0, Assembled(message, 0))
         stream.messages_received -= 1
-        stream.bytes_received -= len(message)
+        stream.received_apart -= len(message) + HEADER_SIZE
         if stream.waiters:
             self._woken.append(stream)
 
@@ -197,13 +208,14 @@ class Inbox:
         if not item.chunks:
             return b""
         chunk = item.chunks.popleft()
-        stream.bytes_received += len(chunk)
         self.consume(stream, len(chunk) + HEADER_SIZE)
+        stream.received_apart += len(chunk)
         return chunk
 
     def _finish_incoming(self, stream: Stream) -> None:
-        stream.inbox.popleft()
+        del stream.inbox[0]
         stream.messages_received += 1
+        stream.received_apart += HEADER_SIZE
         if not stream.inbox:
             self.credit_assembly(stream)
 

@@ -104,7 +104,6 @@ class Outbox:
             stream.send_credit -= cost
             self.credit -= cost
             stream.messages_sent += 1
-            stream.bytes_sent += length
             if self.ring or self.batch_bytes >= BATCH_BYTES:
                 self.under_way = True
                 stream.enqueue(payload)
@@ -125,7 +124,7 @@ class Outbox:
         self.under_way = True
         stream.held = True
         stream.messages_sent += 1
-        stream.bytes_sent += length
+        stream.sent_apart += cost
         stream.enqueue(Outgoing(payload))
         self._enter_ring(stream)
         self.under_way = False
@@ -159,7 +158,6 @@ class Outbox:
         self.batch_bytes += size
         self.batch_frames += count
         stream.messages_sent += count
-        stream.bytes_sent += size - count * HEADER_SIZE
         return start + count
 
     def may_send(self, stream: Stream, length: int) -> bool:
@@ -204,7 +202,7 @@ class Outbox:
         """
         if stream.send_failure is not None or not self._take_credit(stream, len(chunk)):
             return self._refuse(stream)
-        stream.bytes_sent += len(chunk)
+        stream.sent_apart += len(chunk)
         self._send_piece(stream, 0, chunk)
         return True
 
@@ -217,6 +215,7 @@ class Outbox:
         if stream.send_failure is not None or not self._take_credit(stream, 0):
             return self._refuse(stream)
         stream.messages_sent += 1
+        stream.sent_apart += HEADER_SIZE
         stream.held = False
         self._send_piece(stream, LAST, b"")
         self._notify(stream)
@@ -237,6 +236,7 @@ class Outbox:
             return False
         self.under_way = True
         stream.send_credit -= cost
+        stream.sent_apart -= cost
         self.credit -= cost
         return True
 
@@ -380,6 +380,7 @@ class Outbox:
             ProtocolError: the credit exceeds what the peer announced.
         """
         stream.send_credit += count
+        stream.sent_apart += count
         if stream.send_credit > self._theirs.credit:
             raise ProtocolError(f"{self.peer} granted more credit on stream {stream.number} than it announced")
         if stream.sendq:

@@ -1,17 +1,18 @@
 """One logical connection as the engine sees it: its credit, its inbox, what waits to be sent, and how it ended.
 
-A `Stream` is plain state; the multiplexer changes it. It knows no frames and no other stream.
+A `Stream` is plain state; the multiplexer changes it. It knows no other stream, and of frames the length of their header.
 """
 
 from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableSequence
 from types import MappingProxyType
 from typing import Any
 
 from tcpconn.errors import TcpconnError
+from tcpconn.frames import HEADER_SIZE
 
 __all__ = ["Assembled", "Assembly", "Incoming", "Outgoing", "Piece", "Stream"]
 
@@ -179,10 +180,11 @@ _NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 class _Sending:
     """What is touched for each message that is sent.
 
-    Slots lie in memory by the alphabet, a base class's before; with 10,000 streams each further cache line is a miss.
+    Slots lie in memory by the alphabet, a base class's before; with 10,000 streams each further cache line is a miss, and so
+    is each further number that changes with every message, an object of its own.
     """
 
-    __slots__ = ("bytes_sent", "held", "messages_sent", "number", "send_credit", "send_failure", "turned")
+    __slots__ = ("held", "messages_sent", "number", "send_credit", "send_failure", "turned")
 
 
 class _Receiving(_Sending):
@@ -190,7 +192,6 @@ class _Receiving(_Sending):
 
     __slots__ = (
         "assembly",
-        "bytes_received",
         "consumed",
         "discarding",
         "inbox",
@@ -213,13 +214,14 @@ class Stream(_Receiving):
         held: a message of several chunks is being sent, so that nothing else of this stream may be framed.
         sendq: what was accepted and is not framed yet.
         in_ring: whether the multiplexer's ring of streams that can be framed holds this one.
-        inbox: what has been received and is not consumed yet.
+        inbox: what has been received and is not consumed yet; a list while little waits.
         window: bytes that the peer may still send.
         consumed: bytes that were consumed and not yet granted anew.
         sent_end, got_end: whether the last frame of each direction has been framed or received.
         reset_sent: whether this end has told the peer that it takes nothing more.
         closing: CLOSE follows as soon as `sendq` is empty.
         turned: whether its user has waited for an answer since it last sent something.
+        sent_apart, received_apart: by how much the bytes of messages sent and received are not what their credit says.
         abandoned: messages that were accepted here and will not be sent any more, since the stream was reset.
         discarding: the user closed the connection; what arrives is dropped and the peer is told.
         send_failure, receive_failure: makes the error that sending or receiving raises, once the direction has ended.
@@ -233,8 +235,10 @@ class Stream(_Receiving):
         "in_ring",
         "metadata",
         "name",
+        "received_apart",
         "reset_sent",
         "sendq",
+        "sent_apart",
         "sent_end",
     )
 
@@ -243,11 +247,13 @@ class Stream(_Receiving):
         self.name = name
         self.metadata = metadata or _NO_METADATA
         self.send_credit = send_credit
+        self.sent_apart = send_credit
         self.held = False
         # Nearly always empty, and an empty deque takes 600 bytes.
         self.sendq: deque[bytes | Outgoing | Piece] | tuple[()] = ()
         self.in_ring = False
-        self.inbox: deque[bytes | Assembled | Incoming] = deque()
+        # An empty list takes a tenth of a deque's memory, and what is put into it lies in fewer places.
+        self.inbox: MutableSequence[bytes | Assembled | Incoming] = []
         self.assembly: Assembly | None = None
         self.incoming: Incoming | None = None
         self.window = window
@@ -262,10 +268,22 @@ class Stream(_Receiving):
         self.receive_failure: Callable[[], TcpconnError] | None = None
         self.turned = False
         self.messages_sent = 0
-        self.bytes_sent = 0
         self.messages_received = 0
-        self.bytes_received = 0
+        self.received_apart = 0
         self.waiters: list[Any] | tuple[()] = ()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of the messages that were accepted, without headers.
+
+        A message that fits one frame takes its length and a header of credit, so they are read off the credit that is left.
+        """
+        return self.sent_apart - self.send_credit - HEADER_SIZE * self.messages_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of the messages that were taken out of the inbox, without headers."""
+        return self.received_apart + self.consumed - HEADER_SIZE * self.messages_received
 
     def enqueue(self, item: bytes | Outgoing | Piece) -> None:
         """Put something behind what was accepted and is not framed yet."""

@@ -29,6 +29,30 @@ def test_messages_are_taken_in_order_and_counted(joined: Joined) -> None:
     assert joined.server.mux.take(theirs) is None
 
 
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_many_that_wait_are_taken_in_order(joined: Joined, at_once: int) -> None:
+    mine, theirs = joined.open()
+    messages = [b"%d" % number for number in range(1000)]
+    send(joined.client, mine, *messages[:500])
+    joined.settle()
+    inbox = joined.server.mux.inbox
+
+    taken: list[bytes] = []
+    while len(taken) < 1000:
+        if len(taken) >= 250 and mine.messages_sent == 500:
+            send(joined.client, mine, *messages[500:])
+            joined.settle()
+            message = inbox.take(theirs)
+            assert message is not None
+            inbox.put_back(theirs, message)
+        first = inbox.take(theirs)
+        assert first is not None
+        taken += [first, *inbox.take_run(theirs, at_once - 1)]
+
+    assert taken == messages
+    assert (theirs.messages_received, theirs.bytes_received) == (1000, sum(map(len, messages)))
+
+
 def test_credit_is_granted_anew_when_half_of_it_is_consumed() -> None:
     joined = Joined(server=SMALL)
     mine, theirs = joined.open()

@@ -17,7 +17,7 @@ from engine import Joined, hello
 from tcpconn import outbox
 from tcpconn.errors import ConnectError, ConnectionClosed, ConnectionLost, TcpconnError
 from tcpconn.frames import HEADER_SIZE, Code
-from tcpconn.stream import Stream
+from tcpconn.stream import Incoming, Stream
 
 LIMITS = {"max_chunk": 1024, "credit": 1024, "session_credit": 3000, "max_streams": 3}
 SIZES = st.sampled_from((0, 1, 30, 230, 237, 600, 2500))
@@ -214,6 +214,16 @@ class Sessions(RuleBasedStateMachine):
                 assert 0 <= stream.send_credit <= LIMITS["credit"]
                 held = sum(len(item) + HEADER_SIZE for item in stream.inbox if isinstance(item, bytes))
                 assert held <= LIMITS["credit"]
+
+    @invariant()
+    def bytes_are_counted(self) -> None:
+        for side in self.all:
+            inbox = side.stream.inbox
+            # Of a message of unknown total what was gathered so far.
+            begun = inbox[0].size if inbox and isinstance(inbox[0], Incoming) else 0
+            assert side.stream.bytes_received == sum(map(len, side.received)) + begun
+            if not side.broken:
+                assert side.stream.bytes_sent == sum(map(len, side.accepted + (side.pieces or [])))
 
     @invariant()
     def what_is_not_delivered_is_counted(self) -> None:

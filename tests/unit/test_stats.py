@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from tcpconn.frames import HEADER_SIZE
 from tcpconn.stats import Stats
 from tcpconn.stream import Assembled, Incoming, Stream
 
@@ -16,7 +17,8 @@ def stream() -> Stream:
 
 def test_the_figures_are_those_of_the_stream() -> None:
     of = stream()
-    of.messages_sent, of.bytes_sent, of.messages_received, of.bytes_received = 1, 20, 3, 40
+    of.messages_sent, of.messages_received, of.consumed = 1, 3, 40 + 3 * HEADER_SIZE
+    of.send_credit -= 20 + HEADER_SIZE
     of.inbox += [b"small", Assembled(b"large", 0)]
     assert Stats.of(of, reconnects=5) == Stats(
         messages_sent=1, bytes_sent=20, messages_received=3, bytes_received=40, waiting=2, reconnects=5
