@@ -131,17 +131,21 @@ class Receiver:
         """The number of the frame that has come in part, or None."""
         return self.count if self._end or self._landing is not None else None
 
-    def take_lone(self, count: int) -> bool:
+    def take_lone(self, count: int, data: bytes | None = None) -> bool:
         """Take what was received if it is one whole message, as it mostly is in an exchange of requests and answers.
 
-        It is what `buffer_updated` does, without what that prepares for many frames.
+        It is what `buffer_updated` and `data_received` do, without what they prepare for many frames.
+
+        Args:
+            count: how many bytes.
+            data: the bytes, unless they are in the last buffer.
 
         Returns:
-            Whether it was; else `buffer_updated` has to take it.
+            Whether it was; else one of those has to take it.
         """
         if self._landing is not None or self._end or count < HEADER_SIZE:
             return False
-        word, number, length = _unpack_words(self._buffer, 0)
+        word, number, length = _unpack_words(self._buffer if data is None else data, 0)
         if word != _WHOLE_MESSAGE or length + HEADER_SIZE != count or length > self._longest:
             return False
         mux = self._mux
@@ -152,7 +156,7 @@ class Receiver:
         if inbox.unconsumed + count > mux.ours.session_credit:
             return False
         # All steps in a row, without a call between them, so that an interrupt finds all of them done or none.
-        message = (bytes(self._view[HEADER_SIZE:count]),)
+        message = (bytes(self._view[HEADER_SIZE:count]) if data is None else data[HEADER_SIZE:],)
         stream.window -= count
         inbox.unconsumed += count
         self.count += 1

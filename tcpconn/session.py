@@ -200,14 +200,21 @@ class Session:
         Raises:
             ProtocolError: as for `buffer_updated`.
         """
-        self.outbox.under_way = True
-        try:
-            self.receiver.data_received(data)
-        except ProtocolError:
+        receiver = self.receiver
+        if type(data) is not bytes or not receiver.take_lone(len(data), data):
+            self.outbox.under_way = True
+            try:
+                receiver.data_received(data)
+            except ProtocolError:
+                self.outbox.under_way = False
+                raise
             self.outbox.under_way = False
-            raise
-        self.outbox.under_way = False
-        self._acknowledge_if_due()
+        if (
+            receiver.count - self._acked_to_peer >= ACK_FRAMES
+            or receiver.unacknowledged_bytes >= ACK_BYTES
+            or self.outbox.batch_ends
+        ):
+            self._acknowledge_if_due()
 
     def _acknowledge_if_due(self) -> None:
         if self.kept.ends + self.outbox.batch_ends > self.mux.ours.max_streams + _ENDS_KEPT:

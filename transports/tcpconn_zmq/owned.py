@@ -151,7 +151,7 @@ class OwnedSocket(ABC):
                         self._run_queue()
                     quiet = self._armed and not self._monitor_ready
                     if quiet or self._finished or not self._pull():
-                        deadline = _deadline(timeout)
+                        deadline = None if timeout is None else _deadline(timeout)
                         while self._sleep(deadline) and not self._pull():
                             pass
                 except BaseException:
@@ -279,6 +279,9 @@ class OwnedSocket(ABC):
             zmq.ZMQError: the peer is gone, or the context.
         """
         last = len(message) - 1
+        if not last and len(message[0]) < BY_REFERENCE:
+            self._send(message[0], zmq.NOBLOCK)
+            return
         for index, part in enumerate(message):
             flags = MORE if index < last else zmq.NOBLOCK
             copy = len(part) < BY_REFERENCE

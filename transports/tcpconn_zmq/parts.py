@@ -32,6 +32,10 @@ Message = list["bytes | memoryview"]
 
 def pack(buffers: Sequence[Buffer]) -> tuple[int, list[Message]]:
     """Return how many bytes the buffers hold, and the messages that carry them in order."""
+    if len(buffers) == 2 and type(buffers[0]) is type(buffers[1]) is bytes and len(buffers[1]) < LARGE > len(buffers[0]):
+        # A lone small message: the same, without what is prepared for many.
+        joined = b"".join(buffers)
+        return len(joined), [[joined]] if joined else []
     total = 0
     messages: list[Message] = []
     parts: Message = []

@@ -169,9 +169,9 @@ class _Ends:
         self.server.result()
         return _STREAMED / seconds / 1e3
 
-    def compute(self, threads: int) -> float:
-        """Return how often a second, in thousands, threads of one end compute, while the other end is busy, too."""
-        self.server.begin(Listening.compute, 1, _STREAMED)
+    def compute(self, threads: int, others: int = 1) -> float:
+        """Return how often a second, in thousands, threads of one end compute, while `others` of the other end do so, too."""
+        self.server.begin(Listening.compute, others, _STREAMED)
         seconds = self.client.call(Dialling.compute, threads, _STREAMED)
         self.server.result()
         return _STREAMED / seconds / 1e3
@@ -208,12 +208,14 @@ def _measure_streams(rounds: int, cpus: Sequence[int], how: str) -> list[Figure]
                     each.add(on_many, base)
                     same.add(on_one, base)
             figures += [each, same]
-        computing = Figure(f"{_THREADS} threads that compute, without a connection{how}", "k/s", None, "one thread")
+        at_one = Figure(f"{_THREADS} threads that compute, without a connection{how}", "k/s", None, "one thread")
+        at_both = Figure(f"{_THREADS} threads that compute, {_THREADS} at the other end, too{how}", "k/s", None, "one thread")
         for number in range(rounds + 1):
-            base, together = alone.compute(1), alone.compute(_THREADS)
+            base, one, both = alone.compute(1), alone.compute(_THREADS), alone.compute(_THREADS, _THREADS)
             if number:
-                computing.add(together, base)
-        figures.append(computing)
+                at_one.add(one, base)
+                at_both.add(both, base)
+        figures += [at_one, at_both]
     return figures
 
 
