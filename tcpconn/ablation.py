@@ -71,7 +71,7 @@ class PlainerReceiver(Receiver):
         rest = buffers[0]
         return [rest[:count], buffers[1][: max(count - len(rest), 0)]]
 
-    def take_lone(self, count: int, data: bytes | None = None) -> bool:
+    def take_lone(self, count: int, data: bytes | memoryview | None = None) -> bool:
         """Leave all to `buffer_updated` and `data_received`."""
         return False
 

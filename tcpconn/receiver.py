@@ -131,7 +131,7 @@ class Receiver:
         """The number of the frame that has come in part, or None."""
         return self.count if self._end or self._landing is not None else None
 
-    def take_lone(self, count: int, data: bytes | None = None) -> bool:
+    def take_lone(self, count: int, data: bytes | memoryview | None = None) -> bool:
         """Take what was received if it is one whole message, as it mostly is in an exchange of requests and answers.
 
         It is what `buffer_updated` and `data_received` do, without what they prepare for many frames.
@@ -156,7 +156,7 @@ class Receiver:
         if inbox.unconsumed + count > mux.ours.session_credit:
             return False
         # All steps in a row, without a call between them, so that an interrupt finds all of them done or none.
-        message = (bytes(self._view[HEADER_SIZE:count]) if data is None else data[HEADER_SIZE:],)
+        message = (bytes(self._view[HEADER_SIZE:count]) if data is None else bytes(data[HEADER_SIZE:]),)
         stream.window -= count
         inbox.unconsumed += count
         self.count += 1

@@ -201,7 +201,7 @@ class Session:
             ProtocolError: as for `buffer_updated`.
         """
         receiver = self.receiver
-        if type(data) is not bytes or not receiver.take_lone(len(data), data):
+        if not receiver.take_lone(len(data), data):
             self.outbox.under_way = True
             try:
                 receiver.data_received(data)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from engine import frames_of, hello
 from tcpconn import frames
 from tcpconn.ablation import MakeReceiver
-from tcpconn.frames import FIRST, LAST, UNKNOWN_TOTAL, Frame, FrameType
+from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
 from tcpconn.multiplexer import Multiplexer
 from tcpconn.receiver import Receiver
 from tcpconn.stream import Incoming, Stream
 
-__all__ = ["GIB", "WHOLE", "End", "conversations", "data", "fed", "in_chunks", "split", "streamed", "total"]
+__all__ = ["GIB", "WHOLE", "End", "conversations", "data", "fed", "frame_by_frame", "in_chunks", "split", "streamed", "total"]
 
 WHOLE = FIRST | LAST
 GIB = 1 << 30
@@ -59,6 +59,22 @@ class End:
             assert b"".join(self.receiver.filled(taken)) == view[:taken]
             view = rest
             self.receiver.buffer_updated(taken)
+
+    def receive_lone(self, data: bytes) -> None:
+        """Receive as a session does, for which the bytes may be one whole message."""
+        view = memoryview(data)
+        while view:
+            buffer = self.receiver.get_buffer()
+            count = min(len(buffer), len(view))
+            buffer[:count] = view[:count]
+            view = view[count:]
+            if not self.receiver.take_lone(count):
+                self.receiver.buffer_updated(count)
+
+    def receive_lone_of_its_own(self, data: bytes | memoryview) -> None:
+        """The same, of bytes in memory of their own."""
+        if not self.receiver.take_lone(len(data), data):
+            self.receiver.data_received(data)
 
     def take(self, number: int = 1) -> list[bytes]:
         messages = []
@@ -160,6 +176,14 @@ def split(conversation: bytes, generator: random.Random) -> Iterable[bytes]:
         size = generator.choice((1, 2, 11, 12, 13, 20, 300, 4096, 60_000)) * generator.choice((1, 1, 10))
         yield conversation[position : position + size]
         position += size
+
+
+def frame_by_frame(written: bytes) -> Iterable[bytes]:
+    """Cut bytes into what their headers say is a frame each; what is left over is one piece."""
+    while written:
+        size = HEADER_SIZE + HEADER.unpack_from(written)[4] if len(written) >= HEADER_SIZE else len(written)
+        yield written[:size]
+        written = written[size:]
 
 
 def fed(conversation: bytes, feed: Callable[[End], None], receiver: MakeReceiver = Receiver) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import mmap
 import random
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Joined, frames_of, receive, take_all
-from receiving import GIB, WHOLE, End, conversations, data, fed, in_chunks, split, streamed, total
+from receiving import GIB, WHOLE, End, conversations, data, fed, frame_by_frame, in_chunks, split, streamed, total
 from tcpconn import frames, landing
 from tcpconn.errors import ConnectionLost, ProtocolError
 from tcpconn.frames import FIRST, HEADER, HEADER_SIZE, LAST, UNKNOWN_TOTAL, Frame, FrameType
@@ -46,10 +47,19 @@ def test_any_split_of_the_bytes_gives_the_same_messages_and_the_same_state(conve
         for piece in split(conversation, generator):
             generator.choice((end.receive, end.scatter, end.receiver.data_received))(piece)
 
+    def as_a_session_does(end: End) -> None:
+        generator = random.Random(seed)
+        for piece in frame_by_frame(conversation):
+            how = generator.randrange(3)
+            if how:
+                end.receive_lone_of_its_own(memoryview(piece) if how == 2 else piece)
+            else:
+                end.receive_lone(piece)
+
     whole = fed(conversation, lambda end: end.receive(conversation))
     assert fed(conversation, lambda end: end.receiver.data_received(conversation)) == whole
     assert fed(conversation, lambda end: end.scatter(conversation)) == whole
-    for feed in (in_pieces, scattered, in_pieces_of_their_own, in_views, either_way):
+    for feed in (in_pieces, scattered, in_pieces_of_their_own, in_views, either_way, as_a_session_does):
         assert fed(conversation, feed) == whole
 
 
@@ -442,16 +452,32 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("written", "text"), BROKEN, ids=[re.sub(r"\W+", "-", text) for _, text in BROKEN])
-@pytest.mark.parametrize("piece", [1, 17, 1 << 20])
-def test_a_broken_rule_is_noticed_however_the_bytes_come(written: bytes, text: str, piece: int) -> None:
+@pytest.mark.parametrize("piece", [1, 17, 1 << 20, None])
+@pytest.mark.parametrize("how", [End.receive, End.receive_lone, End.receive_lone_of_its_own])
+def test_a_broken_rule_is_noticed_however_the_bytes_come(
+    written: bytes, text: str, piece: int | None, how: Callable[[End, bytes], None]
+) -> None:
     end = End(max_chunk=1024, max_message=900, credit=4096)
 
     def feed() -> None:
-        for start in range(0, len(written), piece):
-            end.receive(written[start : start + piece])
+        parts = (
+            [written[start : start + piece] for start in range(0, len(written), piece)] if piece else frame_by_frame(written)
+        )
+        for part in parts:
+            how(end, part)
 
     with pytest.raises(ProtocolError, match=re.escape(text)):
         feed()
+
+
+@pytest.mark.parametrize("how", [End.receive, End.receive_lone, End.receive_lone_of_its_own])
+def test_the_rest_of_a_frame_is_not_taken_for_a_message(how: Callable[[End, bytes], None]) -> None:
+    end = End()
+    inner = data(b"looks like a message" * 1000)
+    for piece in (data(inner)[:HEADER_SIZE], inner):
+        how(end, piece)
+
+    assert end.take() == [inner]
 
 
 def test_an_oversized_length_is_noticed_at_its_header() -> None:

@@ -79,3 +79,8 @@ def test_items_wider_than_a_byte_are_counted_in_bytes() -> None:
 def test_nothing_makes_no_message() -> None:
     assert pack([]) == (0, [])
     assert pack([b"", bytearray()]) == (0, [])
+
+
+def test_a_lone_message_is_one_part_with_its_header() -> None:
+    body = bytes(LARGE)
+    assert pack([b"header", body]) == (6 + LARGE, [[b"header" + body]])
