@@ -187,9 +187,8 @@ class LogicalConnection:
     def _take_along(self, messages: list[bytes], max_messages: int) -> None:
         """Add the messages that have arrived behind those that were taken."""
         take, stream = self._mux.take, self._stream
-        inbox = stream.inbox
         # A streamed message comes first or not at all: taking it may raise, and what was taken before would be lost.
-        while (room := max_messages - len(messages)) and inbox and type(inbox[0]) is not Incoming:
+        while (room := max_messages - len(messages)) and stream.inbox and type(stream.inbox[0]) is not Incoming:
             run = self._mux.inbox.take_run(stream, room)
             if not run:
                 message = take(stream)

@@ -88,12 +88,12 @@ class Inbox:
             if stream.receive_failure is not None:
                 raise stream.receive_failure()
             return None
+        if len(inbox) > _MOST_LISTED and type(inbox) is list:
+            inbox = stream.inbox = deque(inbox)
         item = inbox[0]
         if type(item) is not bytes:
             return self._take_other(stream, item)
         cost = len(item) + HEADER_SIZE
-        if len(inbox) > _MOST_LISTED and type(inbox) is list:
-            inbox = stream.inbox = deque(inbox)
         # All steps in a row, without a call between them, so that an interrupt finds all of them done or none.
         del inbox[0]
         stream.messages_received += 1
@@ -128,6 +128,8 @@ class Inbox:
         run = leading_bytes(list(inbox if count == len(inbox) else islice(inbox, count)))
         if len(run) == len(inbox):
             inbox.clear()
+        elif type(inbox) is list:
+            del inbox[: len(run)]
         else:
             for _ in run:
                 del inbox[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from engine import Joined, assert_no_credit_is_lost, hello, receiving, said, send, take_all
@@ -51,6 +53,18 @@ def test_many_that_wait_are_taken_in_order(joined: Joined, at_once: int) -> None
 
     assert taken == messages
     assert (theirs.messages_received, theirs.bytes_received) == (1000, sum(map(len, messages)))
+
+
+@pytest.mark.parametrize("first", [b"first", Assembled(b"first", 0)], ids=["of one frame", "of several chunks"])
+def test_the_first_of_many_is_taken_without_moving_the_others(joined: Joined, first: bytes | Assembled) -> None:
+    mine, theirs = joined.open()
+    send(joined.client, mine, *[b"behind"] * 100)
+    joined.settle()
+    theirs.inbox.insert(0, first)
+    assert joined.server.mux.take(theirs) == b"first"
+
+    assert isinstance(theirs.inbox, deque)
+    assert take_all(joined.server, theirs) == [b"behind"] * 100
 
 
 def test_credit_is_granted_anew_when_half_of_it_is_consumed() -> None:
