@@ -16,13 +16,15 @@ from interrupting import interrupted_at
 from tcpconn.address import Address
 from tcpconn.testing.contract import RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
-from tcpconn.transport import LinkOptions
+from tcpconn.transport import Link, LinkOptions
 
 pytest.importorskip("zmq")
 
+from tcpconn_zmq.accepted import RouterLink
 from tcpconn_zmq.context import SharedContext
 from tcpconn_zmq.dealer import DealerLink, dial
 from tcpconn_zmq.listener import RouterListener
+from tcpconn_zmq.owned import OwnedSocket
 
 # With it, an interrupt in Python's own making of a socket may lose a duplicate of ZeroMQ's.
 OPTIONS = LinkOptions(unpaced_loopback=False)
@@ -138,6 +140,52 @@ def test_a_listener_that_was_interrupted_leaves_nothing_open(context: SharedCont
             assert _interrupted_everywhere(context, _Nothing, listening, after_c=False) > 50
         else:
             assert _interrupted_everywhere(context, listening, ending) > 20
+
+
+@pytest.mark.parametrize("side", ["dialled", "accepted"])
+def test_nothing_is_delivered_that_was_received_behind_what_an_interrupt_has_taken(
+    context: SharedContext, listener: RouterListener, side: str
+) -> None:
+    place = 0
+    interrupted = True
+    while interrupted:
+        with closing(dial(context, listener.address, OPTIONS, LIMIT)) as dialled:
+            accepted = _accept(listener)
+            with closing(accepted):
+                reader, writer = (dialled, accepted) if side == "dialled" else (accepted, dialled)
+                channel: OwnedSocket = reader.channel
+                reader.sink = sink = RecordingSink()
+                for message in (b"one ", b"two ", b"three"):
+                    writer.write([message])
+
+                def all_have_come(channel: OwnedSocket = channel) -> bool:
+                    with channel._lock:
+                        channel._pull()
+                    return len(channel._inbox) >= 3
+
+                assert eventually(all_have_come)
+                interrupted = interrupted_at(place, partial(channel.read, 0))
+                assert eventually(lambda: channel.read(0) or sink.losses or sink.data == b"one two three")  # noqa: B023
+                while channel.read(0):
+                    pass
+                assert b"one two three".startswith(sink.data), f"interrupted at place {place}"
+        place += 1
+    assert place > 10
+
+
+def _accept(listener: RouterListener) -> RouterLink:
+    accepted: list[Link] = []
+
+    def has_come() -> bool:
+        listener.channel.read(0)
+        link = listener.accept()
+        if link is not None:
+            accepted.append(link)
+        return bool(accepted)
+
+    assert eventually(has_come)
+    assert isinstance(accepted[0], RouterLink)
+    return accepted[0]
 
 
 class _Nothing:

@@ -97,6 +97,7 @@ class OwnedSocket(ABC):
     Attributes:
         _queue: what other threads want to have done by the owner; any thread appends, the owner takes.
         _inbox: what was received and not yet delivered; the reader's, who fills it as owner and empties it as not.
+        _undelivered: an interrupt came while something was delivered, so that what was received after it is dropped.
     """
 
     def __init__(self, context: SharedContext, kind: int, endpoint: str, options: LinkOptions, events: int) -> None:
@@ -111,6 +112,7 @@ class OwnedSocket(ABC):
         self._armed = False
         self._finished = False
         self._spoilt = False
+        self._undelivered = False
         self._monitor_ready = True
         self._resources = Resources(self, context)
         self._signal = self._resources.signal
@@ -350,10 +352,12 @@ class OwnedSocket(ABC):
         try:
             while inbox:
                 receiver, data = inbox.popleft()
-                count += receiver.feed(data)
+                if not self._undelivered or data is None or isinstance(data, Lost):
+                    count += receiver.feed(data)
         except Exception:
             raise
         except BaseException:
+            self._undelivered = True
             self._spoil()
             raise
         finally:

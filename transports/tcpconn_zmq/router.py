@@ -195,7 +195,7 @@ class RouterChannel(OwnedSocket):
                 self._inbox.append((link, Lost(InterruptedError(errno.EINTR, text))))
         for peer in list(self._peers.values()):
             self._drop(peer)
-        self._spoilt = False
+        self._spoilt = self._undelivered = False
 
     def _newcomer(self, identity: bytes, frame: zmq.Frame) -> RouterLink | None:
         """Make a link of a peer that was not heard of before; None if it is not wanted."""
