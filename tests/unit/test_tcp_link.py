@@ -14,7 +14,8 @@ from functools import partial
 
 import pytest
 
-from interrupting import interrupted_at
+from eventually import eventually
+from interrupting import Interrupted, interrupted_at
 from tcpconn.address import Address
 from tcpconn.testing.contract import Ends, RecordingSink
 from tcpconn.testing.contract.ends import LIMIT
@@ -194,3 +195,40 @@ def test_a_socket_that_was_closed_on_its_way_to_who_waits_for_the_peers_does_not
         far.close()
         assert staying.wait(LIMIT)
     assert near.fileno() == -1
+
+
+def test_an_interrupt_while_the_thread_that_waits_for_the_peers_is_started_does_not_end_the_wait_for_others() -> None:
+    place = 0
+    interrupted = True
+    seen = False
+    while interrupted:
+        waiting = lingering._Lingering()
+        first, far = socket.socketpair()
+        second, other = socket.socketpair()
+        closed = [threading.Event(), threading.Event()]
+        runs = False
+        earlier, another = socket.socketpair()
+        # As an interrupt leaves it that comes before there is a thread.
+        waiting._arrived.append((earlier, closed[0].set, time.monotonic() + 2 * LIMIT))
+        with first, far, second, other, earlier, another:
+
+            def step(waiting: lingering._Lingering = waiting, first: socket.socket = first) -> None:
+                nonlocal runs
+                try:
+                    waiting.add((first, threading.Event().set, time.monotonic() + LIMIT))
+                except RuntimeError as error:
+                    # What becomes of an interrupt in the middle of Python's own waiting for the thread, which runs by then.
+                    runs = True
+                    raise Interrupted from error
+
+            threads = threading.active_count()
+            interrupted = interrupted_at(place, step)
+            assert not runs or eventually(lambda: waiting._waker is not None or threading.active_count() <= threads)  # noqa: B023
+            seen = seen or runs
+            waiting.add((second, closed[1].set, time.monotonic() + 2 * LIMIT))
+            another.close()
+            other.close()
+            assert all(event.wait(LIMIT) for event in closed), f"interrupted at place {place}"
+        place += 1
+    if not seen:
+        pytest.skip("the thread was there before it was waited for")

@@ -31,14 +31,16 @@ Ending = tuple[socket.socket, Callable[[], None], float]
 class _Lingering:
     """The sockets that wait for their peers, and one thread for as long as there are any.
 
-    `_lock` guards `_arrived` and `_waker`, which is there while the thread runs. The thread sets it itself, so that an
-    interrupt while it is started, which takes a while, leaves neither a thread nor a socket that nobody knows of.
+    `_lock` guards all of it. `_waker` is there while the thread runs. The thread sets it itself, so that an interrupt while it
+    is started, which takes a while, leaves neither a thread nor a socket that nobody knows of. `_offered` is what the next
+    thread may take; one that finds another there goes.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._arrived: list[Ending] = []
         self._waker: Waker | None = None
+        self._offered: Waker | None = None
 
     def add(self, ending: Ending) -> None:
         """Take a socket over.
@@ -53,10 +55,14 @@ class _Lingering:
                 self._waker.set()
                 return
             waker: Waker | None = None
+            before = self._offered
             try:
                 waker = Waker()
+                self._offered = waker
                 threading.Thread(target=self._run, args=(waker,), name="tcpconn-tcp-lingering", daemon=True).start()
             except (RuntimeError, OSError):
+                # It may run all the same: an interrupt in `start`, which waits for it, may come out as RuntimeError.
+                self._offered = before
                 self._arrived.remove(ending)
                 if waker is not None:
                     waker.close()
@@ -64,9 +70,10 @@ class _Lingering:
 
     def _run(self, waker: Waker) -> None:
         with self._lock:
-            if self._waker is not None:
+            if self._offered is not waker:
                 waker.close()
                 return
+            self._offered = None
             self._waker = waker
         staying: dict[int, Ending] = {}
         poll = select.poll()
