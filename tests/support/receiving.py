@@ -37,14 +37,15 @@ class End:
     def stream(self, number: int = 1) -> Stream:
         return self.mux.streams[number]
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes, *, lone: bool = False) -> None:
         view = memoryview(data)
         while view:
             buffer = self.receiver.get_buffer()
             count = min(len(buffer), len(view))
             buffer[:count] = view[:count]
             view = view[count:]
-            self.receiver.buffer_updated(count)
+            if not lone or not self.receiver.take_lone(count):
+                self.receiver.buffer_updated(count)
 
     def scatter(self, data: bytes) -> None:
         """Receive as a link does that fills several buffers by one call."""
@@ -62,14 +63,7 @@ class End:
 
     def receive_lone(self, data: bytes) -> None:
         """Receive as a session does, for which the bytes may be one whole message."""
-        view = memoryview(data)
-        while view:
-            buffer = self.receiver.get_buffer()
-            count = min(len(buffer), len(view))
-            buffer[:count] = view[:count]
-            view = view[count:]
-            if not self.receiver.take_lone(count):
-                self.receiver.buffer_updated(count)
+        self.receive(data, lone=True)
 
     def receive_lone_of_its_own(self, data: bytes | memoryview) -> None:
         """The same, of bytes in memory of their own."""
